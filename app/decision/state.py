@@ -1,0 +1,219 @@
+"""What is known about one customer, as the fold keeps it and a decision reads it.
+
+Rules of this module:
+
+1.  A `Customer` is the unit of change: one fold owns it at a time, replaces its parts, and everything
+    that changed is committed together (see `tables/`).
+2.  Instants are epoch milliseconds (`*_ms`); nothing here reads a clock.
+3.  Every list has a bound. Long ones are `Log`s, stored in segments, so that one more entry rewrites at
+    most one segment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+import msgspec
+
+DAY_MS = 86_400_000
+
+#: Entries in one stored segment of a log.
+SEGMENT_ENTRIES = 32
+
+#: A customer's idempotency keys are remembered for this long and this many, whichever is less.
+SEEN_WINDOW_MS = 7 * DAY_MS
+SEEN_MAX = 1_000
+
+#: Contacts are kept for this long and this many, whichever is less.
+CONTACT_WINDOW_MS = 400 * DAY_MS
+CONTACT_MAX = 2_000
+
+#: Recommendations can be responded to for this long; the customer's last so many.
+RECOMMENDATION_WINDOW_MS = 30 * DAY_MS
+RECOMMENDATION_MAX = 50
+
+#: Responses that name a recommendation whose decision is not folded yet wait here, this many and this long.
+PARKED_MAX = 20
+PARKED_WINDOW_MS = 10 * 60_000
+
+Scalar = str | int | float | bool | None
+AttributeValue = Scalar | list[Scalar]
+
+T = TypeVar("T")
+
+
+class Profile(msgspec.Struct, frozen=True, array_like=True):
+    """What the operator's systems said about the customer."""
+
+    attributes: dict[str, AttributeValue] = {}
+    tags: tuple[str, ...] = ()
+    #: purpose or channel id -> "granted" | "revoked"
+    consent: dict[str, str] = {}
+    time_zone: str | None = None
+    locale: str | None = None
+    updated_ms: int = 0
+
+
+class Window(msgspec.Struct, array_like=True):
+    """One metric's buckets: index (event time // width) to value. Width 0: all time, in bucket 0."""
+
+    width_ms: int
+    buckets: dict[int, float] = {}
+
+
+class Contact(msgspec.Struct, frozen=True, array_like=True):
+    """One counted contact: a recorded impression, or a decision on an implicit channel."""
+
+    at_ms: int
+    offer_id: str
+    creative_id: str
+    channel_id: str
+    category_id: str
+    placement_id: str | None = None
+
+
+class Shown(msgspec.Struct, frozen=True, array_like=True):
+    """One ranked decision inside a recommendation, as respond must find it again. `rank` is 1-based."""
+
+    rank: int
+    offer_id: str
+    creative_id: str
+    channel_id: str
+    category_id: str
+    placement_id: str | None = None
+
+
+class Recommendation(msgspec.Struct, frozen=True, array_like=True):
+    """The ordered result of one recommend call."""
+
+    recommendation_id: str
+    at_ms: int
+    decision_flow_id: str
+    shown: tuple[Shown, ...]
+    trace_id: str | None = None
+
+
+class Seen(msgspec.Struct, frozen=True, array_like=True):
+    """An idempotency key that counted: 64-bit hash of its scope and key, and of what must not differ."""
+
+    key_hash: int
+    at_ms: int
+    fingerprint: int = 0
+
+
+class Log(Generic[T]):
+    """An append-only list with a numbered front, stored in segments of `SEGMENT_ENTRIES`.
+
+    Invariant: entry i has sequence number `base + i`; segment s holds the sequence numbers
+    [s * SEGMENT_ENTRIES, (s + 1) * SEGMENT_ENTRIES); `base` is a multiple of the segment size.
+    """
+
+    __slots__ = ("base", "changed_from", "entries", "stored_base")
+
+    def __init__(self, base: int = 0, entries: list[T] | None = None) -> None:
+        self.base = base
+        self.entries: list[T] = entries if entries is not None else []
+        #: First segment in the store; those between it and `base` await deletion.
+        self.stored_base = base
+        #: Sequence number from which the store is behind; None when it is level.
+        self.changed_from: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.entries)
+
+    @property
+    def end(self) -> int:
+        """The sequence number of the next entry."""
+        return self.base + len(self.entries)
+
+    def append(self, entry: T) -> None:
+        if self.changed_from is None:
+            self.changed_from = self.end
+        self.entries.append(entry)
+
+    def trim(self, keep: int, expired: Callable[[T], bool]) -> int:
+        """Forget whole segments from the front: those past `keep` entries, or all of whose entries expired.
+
+        Returns how many entries went. Entries within the bounds always stay; up to one segment more than
+        `keep` may stay.
+        """
+        gone = 0
+        while len(self.entries) - gone >= SEGMENT_ENTRIES:
+            segment = self.entries[gone : gone + SEGMENT_ENTRIES]
+            over = len(self.entries) - gone - SEGMENT_ENTRIES >= keep
+            if not over and not all(expired(entry) for entry in segment):
+                break
+            gone += SEGMENT_ENTRIES
+        if gone:
+            del self.entries[:gone]
+            self.base += gone
+            if self.changed_from is not None:
+                self.changed_from = max(self.changed_from, self.base)
+        return gone
+
+    def segment(self, number: int) -> list[T]:
+        """The entries of one segment, as the store keeps it."""
+        start = number * SEGMENT_ENTRIES - self.base
+        return self.entries[max(start, 0) : start + SEGMENT_ENTRIES]
+
+    def changed_segments(self) -> range:
+        """Numbers of the segments that the store must write."""
+        if self.changed_from is None or not self.entries:
+            return range(0)
+        return range(self.changed_from // SEGMENT_ENTRIES, (self.end - 1) // SEGMENT_ENTRIES + 1)
+
+    def dropped_segments(self) -> range:
+        """Numbers of the segments that the store must delete."""
+        return range(self.stored_base // SEGMENT_ENTRIES, self.base // SEGMENT_ENTRIES)
+
+    def settle(self) -> None:
+        """The store is level with this log."""
+        self.changed_from = None
+        self.stored_base = self.base
+
+
+class Customer:
+    """Everything the fold keeps for one customer of one tenant.
+
+    `watermarks` holds, for each source topic in `config.topics` order, the next offset this customer has
+    not folded; `rekeyed` the same for records that came by way of another partition, under
+    "topic/partition". `known_since_ms` is 0 until a profile, event or response made the customer known.
+    """
+
+    __slots__ = (
+        "contacts",
+        "customer_id",
+        "known_since_ms",
+        "last_event_ms",
+        "metrics",
+        "parked",
+        "profile",
+        "profile_changed",
+        "recommendations",
+        "rekeyed",
+        "seen",
+        "seen_index",
+        "tenant_id",
+        "watermarks",
+    )
+
+    def __init__(self, tenant_id: str, customer_id: str) -> None:
+        self.tenant_id = tenant_id
+        self.customer_id = customer_id
+        self.watermarks: list[int] = []
+        self.rekeyed: dict[str, int] = {}
+        self.known_since_ms = 0
+        self.last_event_ms = 0
+        self.profile: Profile | None = None
+        self.profile_changed = False
+        self.metrics: dict[str, Window] = {}
+        self.contacts: Log[Contact] = Log()
+        self.recommendations: Log[Recommendation] = Log()
+        self.seen: Log[Seen] = Log()
+        #: Latest entry by key hash, built on first use; see `fold`.
+        self.seen_index: dict[int, Seen] | None = None
+        self.parked: list[tuple[int, bytes]] = []

@@ -1,0 +1,1 @@
+"""Subclasses of Faust transport and recovery: the micro-batch way through."""

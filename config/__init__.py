@@ -1,0 +1,1 @@
+"""Settings, topics, metric names and samples."""

@@ -1,0 +1,1 @@
+"""Everything durable: key layout, codecs, the partition store and its micro-batches."""

@@ -1,0 +1,1 @@
+"""HTTP views: parse, look up or send, render."""
