@@ -1,0 +1,294 @@
+"""Every setting of a worker, read once from ``OFFERTIDE_*`` environment variables.
+
+``python -m config.settings`` prints the page ``docs/settings.md``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import msgspec
+
+from config.setting_rules import contradictions
+from config.setting_types import (
+    PREFIX,
+    Secret,
+    as_text,
+    choice,
+    directory,
+    flag,
+    host,
+    hosts,
+    name,
+    number,
+    redis_address,
+    secret_text,
+    web_address,
+)
+
+_DAY_MS = 86_400_000
+_MIB = 1_048_576
+_LEVELS = ("debug", "info", "warning", "error", "critical")
+_FORMATS = ("auto", "json", "console")
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be used. ``problems`` holds one sentence for each; the caller prints and exits."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        self.problems = problems
+        head = "1 setting is wrong" if len(problems) == 1 else f"{len(problems)} settings are wrong"
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        super().__init__(f"{head} (docs/settings.md lists them all):{lines}")
+
+
+def default_data_dir(env: Mapping[str, str]) -> Path:
+    """The platform's folder for state, for the user that ``env`` describes."""
+    home = Path(env["HOME"]) if env.get("HOME") else Path("~").expanduser()
+    if sys.platform == "win32":
+        return Path(env.get("LOCALAPPDATA") or home / "AppData" / "Local") / "offertide"
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "offertide"
+    return Path(env.get("XDG_STATE_HOME") or home / ".local" / "state") / "offertide"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker's settings; immutable, and consistent with one another once it exists.
+
+    Built directly (tests, the demo) it checks only how fields agree; ``from_env`` checks each field too.
+    """
+
+    app_id: Annotated[
+        str, name(r"[A-Za-z0-9._-]{1,100}", "Name of the consumer group and prefix of its topics.")
+    ] = "offertide"
+    broker: Annotated[str, hosts("Kafka brokers to ask first.")] = "127.0.0.1:9092"
+    partitions: Annotated[
+        int, number(1, 1_000, "partitions", "Partitions of each customer topic; fixed once data is stored.")
+    ] = 24
+    replicas: Annotated[
+        int, number(1, 7, "copies", "Copies of each topic that Kafka keeps; 3 in production.")
+    ] = 1
+    min_insync_replicas: Annotated[
+        int, number(1, 7, "copies", "Copies that must hold a record before it counts as written.")
+    ] = 1
+    data_dir: Annotated[Path, directory("Folder of the local stores; can be rebuilt from Kafka.")] = (
+        msgspec.field(default_factory=lambda: default_data_dir(os.environ))
+    )
+    web_host: Annotated[str, host("Address the HTTP server listens on.")] = "127.0.0.1"
+    web_port: Annotated[int, number(1, 65_535, "port", "Port the HTTP server listens on.")] = 8080
+    advertised_url: Annotated[
+        str | None, web_address("Where other workers reach this one; by default its own host and port.")
+    ] = None
+    auth_mode: Annotated[
+        Literal["sandbox"],
+        choice(("sandbox",), "How callers are known; sandbox trusts the tenant header, on loopback only."),
+    ] = "sandbox"
+    api_key_pepper: Annotated[
+        Secret | None, secret_text("Key of the HMAC that API keys are stored under.")
+    ] = None
+    redis_url: Annotated[
+        Secret | None,
+        redis_address("Redis that shares rate limits between workers; each counts alone without."),
+    ] = None
+    fetch_wait_ms: Annotated[
+        int, number(1, 5_000, "milliseconds", "How long a fetch waits at the broker for records.")
+    ] = 20
+    batch_max_records: Annotated[
+        int, number(1, 10_000, "records", "Most records of a partition folded in one batch.")
+    ] = 1_000
+    session_timeout_ms: Annotated[
+        int,
+        number(
+            1_000,
+            1_800_000,
+            "milliseconds",
+            "Silence after which a worker's partitions go to others; Kafka wants 6000 or more.",
+        ),
+    ] = 10_000
+    heartbeat_interval_ms: Annotated[
+        int,
+        number(
+            100, 600_000, "milliseconds", "Time between heartbeats; at most a third of the session time-out."
+        ),
+    ] = 1_000
+    rebalance_timeout_ms: Annotated[
+        int,
+        number(
+            1_000, 1_800_000, "milliseconds", "Time workers have to join when partitions are shared out anew."
+        ),
+    ] = 10_000
+    publish_timeout_ms: Annotated[
+        int, number(100, 300_000, "milliseconds", "How long a request waits for Kafka to take its record.")
+    ] = 5_000
+    broker_start_timeout_ms: Annotated[
+        int,
+        number(
+            0, 3_600_000, "milliseconds", "How long a start without a reachable broker retries, then exits."
+        ),
+    ] = 60_000
+    body_limit_bytes: Annotated[
+        int, number(1_024, 16 * _MIB, "bytes", "Largest request body; a larger one is answered 413.")
+    ] = 262_144
+    read_your_writes_timeout_ms: Annotated[
+        int,
+        number(
+            100, 60_000, "milliseconds", "How long respond and ingest wait for the fold, then answer PENDING."
+        ),
+    ] = 3_000
+    max_in_flight: Annotated[
+        int, number(1, 100_000, "requests", "Requests served at once; past it the answer is OVERLOADED.")
+    ] = 512
+    cache_customers: Annotated[
+        int, number(0, 50_000_000, "customers", "Decoded customers kept in memory by a worker.")
+    ] = 200_000
+    rocksdb_cache_bytes: Annotated[
+        int, number(_MIB, 1 << 40, "bytes", "Block cache shared by the stores of all partitions.")
+    ] = 256 * _MIB
+    rocksdb_write_buffer_bytes: Annotated[
+        int, number(_MIB, 1 << 40, "bytes", "Write buffers shared by the stores of all partitions.")
+    ] = 128 * _MIB
+    trace_retention_ms: Annotated[
+        int, number(60_000, 400 * _DAY_MS, "milliseconds", "How long the explanation of a decision is kept.")
+    ] = 7 * _DAY_MS
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error", "critical"],
+        choice(_LEVELS, "Least severe event that is logged; customer data appears at debug only."),
+    ] = "info"
+    log_format: Annotated[
+        Literal["auto", "json", "console"],
+        choice(_FORMATS, "One JSON object a line, or text; auto is text when a terminal reads it."),
+    ] = "auto"
+    idempotent_producer: Annotated[
+        bool,
+        flag("Whether the broker removes duplicates of a retried write; false for the embedded broker only."),
+    ] = True
+
+    def __post_init__(self) -> None:
+        """Raise ``SettingsError`` when fields contradict one another."""
+        problems = contradictions({field: getattr(self, field) for field in self.__struct_fields__})
+        if problems:
+            raise SettingsError(problems)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Settings:
+        """The settings ``env`` describes; unset and empty variables take their default.
+
+        Raises ``SettingsError``, naming every wrong or unknown ``OFFERTIDE_*`` variable at once.
+        """
+        values: dict[str, Any] = {"data_dir": default_data_dir(env)}
+        problems = list(_unknown(env))
+        broken: set[str] = set()
+        for setting in settings_table():
+            text = env.get(setting.name, "").strip()
+            if not text:
+                continue
+            try:
+                values[setting.field] = setting.parse(text)
+            except (ValueError, RuntimeError):  # RuntimeError: a home folder that cannot be found
+                problems.append(
+                    f"{setting.name}: {_given(setting, text)} given, allowed is {setting.allowed}"
+                )
+                broken.add(setting.field)
+        if not problems:
+            return cls(**values)
+        raise SettingsError((*problems, *contradictions({**_defaults(), **values}, broken)))
+
+    @property
+    def bootstrap_servers(self) -> tuple[str, ...]:
+        """The brokers, each as ``host:port``."""
+        return tuple(self.broker.split(","))
+
+    @property
+    def worker_url(self) -> str:
+        """Where other workers reach this one, without a closing slash."""
+        host_name = f"[{self.web_host}]" if ":" in self.web_host else self.web_host
+        return self.advertised_url or f"http://{host_name}:{self.web_port}"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is known of one setting: its variable, field, default as text, unit, bounds and meaning."""
+
+    name: str
+    field: str
+    default: str
+    unit: str
+    allowed: str
+    description: str
+    secret: bool
+    parse: Callable[[str], Any]
+
+
+@functools.cache
+def settings_table() -> tuple[Setting, ...]:
+    """Every setting, in the order of the class."""
+    hints = get_type_hints(Settings, include_extras=True)
+    defaults = _defaults()
+    return tuple(
+        _setting(field, hints[field].__metadata__[0], defaults[field]) for field in Settings.__struct_fields__
+    )
+
+
+def settings_page() -> str:
+    """The Markdown page that lists every setting."""
+    rows = "".join(
+        f"| `{one.name}` | {f'`{one.default}`' if one.default else 'not set'} | {one.unit or '–'} "
+        f"| {one.allowed.replace('|', '&#124;')} | {one.description} |\n"
+        for one in settings_table()
+    )
+    return (
+        "# Settings\n\n"
+        "<!-- Generated by `python -m config.settings > docs/settings.md`; change that file instead. -->\n\n"
+        "A worker reads its settings once, at its start, from these environment variables. An empty\n"
+        "variable counts as not set. A wrong or unknown `OFFERTIDE_*` variable stops the start with one\n"
+        "message that names all of them. Secrets never appear in logs or messages.\n\n"
+        "| variable | default | unit | allowed | what it does |\n|---|---|---|---|---|\n" + rows
+    )
+
+
+def _setting(field: str, meta: msgspec.Meta, default: object) -> Setting:
+    extra = meta.extra or {}
+    shown = "~/.local/state/offertide" if field == "data_dir" else as_text(default)
+    return Setting(
+        name=PREFIX + field.upper(),
+        field=field,
+        default=shown,
+        unit=extra["unit"],
+        allowed=extra["allowed"],
+        description=meta.description or "",
+        secret=bool(extra.get("secret")),
+        parse=extra["parse"],
+    )
+
+
+def _defaults() -> dict[str, Any]:
+    settings = Settings()
+    return {field: getattr(settings, field) for field in Settings.__struct_fields__}
+
+
+def _given(setting: Setting, text: str) -> str:
+    """The text to show in an error: never a secret, and never what stands before an @."""
+    if setting.secret:
+        return "another value"
+    shown = "***" + text[text.rindex("@") :] if "@" in text else text
+    return repr(shown if len(shown) <= 80 else shown[:80] + "…")
+
+
+def _unknown(env: Mapping[str, str]) -> tuple[str, ...]:
+    known = [setting.name for setting in settings_table()]
+    return tuple(
+        f"{variable}: unknown, the closest setting is {difflib.get_close_matches(variable, known, 1, 0.0)[0]}"
+        for variable in sorted(env)
+        if variable.startswith(PREFIX) and variable not in known
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(settings_page())
