@@ -1,0 +1,146 @@
+"""Every metric a worker exposes, in one typed registry.
+
+Names are ``offertide_<what>_<unit>``: counters end in ``_total``, times in ``_seconds``; a gauge that counts
+things is named after them. Labels take few values: never a customer, a tenant or a path with an id in it.
+``python -m config.metrics`` prints ``docs/metrics.md``.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Any, get_type_hints
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+
+NAMESPACE = "offertide"
+#: Bounds in seconds of what a caller waits for. The bars (10, 25 and 50 ms) are bounds, to be alerted on.
+LATENCY_BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+#: Bounds in seconds of the decision core alone; its bar is 180 µs.
+DECISION_BUCKETS_SECONDS = (0.00005, 0.0001, 0.00018, 0.0003, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.04, 0.1)
+
+
+class About:
+    """What a metric says, its labels in order, and a histogram's bounds in seconds."""
+
+    def __init__(
+        self, help_text: str, *labels: str, buckets: tuple[float, ...] = LATENCY_BUCKETS_SECONDS
+    ) -> None:
+        self.help_text = help_text
+        self.labels = labels
+        self.buckets = buckets
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """One worker's metrics, each in ``registry`` under ``offertide_`` and the name of its field."""
+
+    registry: CollectorRegistry
+
+    # Folding
+    records_folded_total: Annotated[Counter, About("Records folded into customer state.", "topic")]
+    records_skipped_total: Annotated[Counter, About("Records met again and not counted twice.", "topic")]
+    dead_letters_total: Annotated[Counter, About("Records kept as dead letters instead of folded.", "reason")]
+    rekeyed_total: Annotated[Counter, About("Records sent on, another partition owning their customer.")]
+    batches_total: Annotated[Counter, About("Micro-batches written to changelog and store.")]
+    batch_seconds: Annotated[Histogram, About("From a micro-batch's first fold to its write in the store.")]
+    batch_failures_total: Annotated[Counter, About("Micro-batches that stopped their partition.", "reason")]
+    changelog_bytes_total: Annotated[Counter, About("Bytes of keys and values appended to changelogs.")]
+    changelog_records_total: Annotated[Counter, About("Records appended to changelogs.")]
+    outbox_pending: Annotated[Gauge, About("Derived records in the state, their publication not confirmed.")]
+
+    # Partitions
+    partition_ready: Annotated[
+        Gauge, About("1 while this worker answers from the partition, else 0.", "partition")
+    ]
+    partition_lag_records: Annotated[
+        Gauge, About("Records of the partition not folded yet.", "topic", "partition")
+    ]
+    recovery_records_total: Annotated[Counter, About("Changelog records applied to rebuild or follow state.")]
+    recoveries_total: Annotated[Counter, About("Recoveries of a partition.", "reason")]
+
+    # Reading one's own writes
+    waiters: Annotated[Gauge, About("Requests waiting for the fold of their own record.")]
+    waiters_expired_total: Annotated[Counter, About("Requests whose record was not seen folded in time.")]
+    overlays: Annotated[Gauge, About("Decisions answered whose record is not folded yet.")]
+    cache_customers: Annotated[Gauge, About("Decoded customers in memory.")]
+    cache_hits_total: Annotated[Counter, About("Customers found decoded in memory.")]
+    cache_misses_total: Annotated[Counter, About("Customers read from the store and decoded.")]
+
+    # HTTP
+    http_requests_total: Annotated[Counter, About("HTTP requests answered.", "route", "method", "status")]
+    http_request_seconds: Annotated[
+        Histogram, About("Time from a request's head to its response's end.", "route")
+    ]
+    http_in_flight: Annotated[Gauge, About("HTTP requests being served.")]
+    http_overloaded_total: Annotated[Counter, About("HTTP requests refused, too many being in flight.")]
+    http_forwarded_total: Annotated[
+        Counter, About("HTTP requests sent on to a partition's owner.", "outcome")
+    ]
+
+    # Deciding
+    decisions_total: Annotated[Counter, About("Recommend calls decided.", "flow")]
+    decision_seconds: Annotated[
+        Histogram,
+        About("Time of the decision core for one recommend call.", buckets=DECISION_BUCKETS_SECONDS),
+    ]
+    catalogue_version: Annotated[Gauge, About("Version of the catalogue this worker decides with.")]
+    catalogue_swap_seconds: Annotated[Histogram, About("Time to compile a catalogue and put it in place.")]
+
+
+def new_metrics() -> Metrics:
+    """Fresh metrics at zero, in a registry of their own: two apps in one process do not clash."""
+    # Process-wide: the client library would add a "_created" series to each counter, doubling the page.
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's own gap
+    registry = CollectorRegistry()
+    made: dict[str, Any] = {name: _make(name, kind, about, registry) for name, kind, about in declared()}
+    return Metrics(registry=registry, **made)
+
+
+def render(metrics: Metrics) -> bytes:
+    """The metrics in Prometheus' text format (``text/plain; version=0.0.4``), UTF-8."""
+    return generate_latest(metrics.registry)
+
+
+def declared() -> tuple[tuple[str, type, About], ...]:
+    """Field name, kind and meaning of every metric, in the order of the class."""
+    hints = get_type_hints(Metrics, include_extras=True)
+    return tuple(
+        (name, hint.__origin__, hint.__metadata__[0]) for name, hint in hints.items() if name != "registry"
+    )
+
+
+def metrics_page() -> str:
+    """The Markdown page that lists every metric."""
+    rows = "".join(
+        f"| `{NAMESPACE}_{name}` | {kind.__name__.lower()} "
+        f"| {', '.join(f'`{label}`' for label in about.labels) or '–'} | {about.help_text} |\n"
+        for name, kind, about in declared()
+    )
+    return (
+        "# Metrics\n\n"
+        "<!-- Generated by `python -m config.metrics > docs/metrics.md`; change that file instead. -->\n\n"
+        "`GET /metrics` answers in Prometheus' text format. Each worker counts for itself.\n"
+        "A histogram also has the series `_bucket`, `_count` and `_sum`. Durations are in seconds.\n\n"
+        "| metric | kind | labels | what it says |\n|---|---|---|---|\n" + rows
+    )
+
+
+def _make(name: str, kind: type, about: About, registry: CollectorRegistry) -> Counter | Gauge | Histogram:
+    full = f"{NAMESPACE}_{name}"
+    if kind is Counter:
+        return Counter(full, about.help_text, about.labels, registry=registry)
+    if kind is Gauge:
+        return Gauge(full, about.help_text, about.labels, registry=registry)
+    return Histogram(full, about.help_text, about.labels, registry=registry, buckets=about.buckets)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(metrics_page())
