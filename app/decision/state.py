@@ -6,7 +6,7 @@ Rules of this module:
     that changed is committed together (see `tables/`).
 2.  Instants are epoch milliseconds (`*_ms`); nothing here reads a clock.
 3.  Every list has a bound. Long ones are `Log`s, stored in segments, so that one more entry rewrites at
-    most one segment.
+    most one segment. Contacts are in fold order, not in time order: an impression may be reported late.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ import msgspec
 
 DAY_MS = 86_400_000
 
-#: Entries in one stored segment of a log.
-SEGMENT_ENTRIES = 32
+#: Entries in one stored segment of each log: one more entry rewrites at most so many. Part of the stored
+#: format: a change needs a new version of the kind.
+CONTACT_SEGMENT = 32
+RECOMMENDATION_SEGMENT = 4
+SEEN_SEGMENT = 64
 
 #: A customer's idempotency keys are remembered for this long and this many, whichever is less.
 SEEN_WINDOW_MS = 7 * DAY_MS
@@ -36,6 +39,7 @@ RECOMMENDATION_MAX = 50
 #: Responses that name a recommendation whose decision is not folded yet wait here, this many and this long.
 PARKED_MAX = 20
 PARKED_WINDOW_MS = 10 * 60_000
+PARKED_BYTES = 4_096
 
 Scalar = str | int | float | bool | None
 AttributeValue = Scalar | list[Scalar]
@@ -102,16 +106,26 @@ class Seen(msgspec.Struct, frozen=True, array_like=True):
     fingerprint: int = 0
 
 
+class Parked(msgspec.Struct, frozen=True, array_like=True):
+    """A response whose recommendation is not folded yet: its canonical body, its place in the log."""
+
+    parked_ms: int
+    written_ms: int
+    source: str
+    body: bytes
+
+
 class Log(Generic[T]):
-    """An append-only list with a numbered front, stored in segments of `SEGMENT_ENTRIES`.
+    """An append-only list with a numbered front, stored in segments of `size` entries.
 
     Invariant: entry i has sequence number `base + i`; segment s holds the sequence numbers
-    [s * SEGMENT_ENTRIES, (s + 1) * SEGMENT_ENTRIES); `base` is a multiple of the segment size.
+    [s * size, (s + 1) * size); `base` is a multiple of `size`.
     """
 
-    __slots__ = ("base", "changed_from", "entries", "stored_base")
+    __slots__ = ("base", "changed_from", "entries", "size", "stored_base")
 
-    def __init__(self, base: int = 0, entries: list[T] | None = None) -> None:
+    def __init__(self, size: int, base: int = 0, entries: list[T] | None = None) -> None:
+        self.size = size
         self.base = base
         self.entries: list[T] = entries if entries is not None else []
         #: First segment in the store; those between it and `base` await deletion.
@@ -142,12 +156,12 @@ class Log(Generic[T]):
         `keep` may stay.
         """
         gone = 0
-        while len(self.entries) - gone >= SEGMENT_ENTRIES:
-            segment = self.entries[gone : gone + SEGMENT_ENTRIES]
-            over = len(self.entries) - gone - SEGMENT_ENTRIES >= keep
+        while len(self.entries) - gone >= self.size:
+            segment = self.entries[gone : gone + self.size]
+            over = len(self.entries) - gone - self.size >= keep
             if not over and not all(expired(entry) for entry in segment):
                 break
-            gone += SEGMENT_ENTRIES
+            gone += self.size
         if gone:
             del self.entries[:gone]
             self.base += gone
@@ -157,18 +171,18 @@ class Log(Generic[T]):
 
     def segment(self, number: int) -> list[T]:
         """The entries of one segment, as the store keeps it."""
-        start = number * SEGMENT_ENTRIES - self.base
-        return self.entries[max(start, 0) : start + SEGMENT_ENTRIES]
+        start = number * self.size - self.base
+        return self.entries[max(start, 0) : start + self.size]
 
     def changed_segments(self) -> range:
         """Numbers of the segments that the store must write."""
         if self.changed_from is None or not self.entries:
             return range(0)
-        return range(self.changed_from // SEGMENT_ENTRIES, (self.end - 1) // SEGMENT_ENTRIES + 1)
+        return range(self.changed_from // self.size, (self.end - 1) // self.size + 1)
 
     def dropped_segments(self) -> range:
         """Numbers of the segments that the store must delete."""
-        return range(self.stored_base // SEGMENT_ENTRIES, self.base // SEGMENT_ENTRIES)
+        return range(self.stored_base // self.size, self.base // self.size)
 
     def settle(self) -> None:
         """The store is level with this log."""
@@ -211,9 +225,9 @@ class Customer:
         self.profile: Profile | None = None
         self.profile_changed = False
         self.metrics: dict[str, Window] = {}
-        self.contacts: Log[Contact] = Log()
-        self.recommendations: Log[Recommendation] = Log()
-        self.seen: Log[Seen] = Log()
+        self.contacts: Log[Contact] = Log(CONTACT_SEGMENT)
+        self.recommendations: Log[Recommendation] = Log(RECOMMENDATION_SEGMENT)
+        self.seen: Log[Seen] = Log(SEEN_SEGMENT)
         #: Latest entry by key hash, built on first use; see `fold`.
         self.seen_index: dict[int, Seen] | None = None
-        self.parked: list[tuple[int, bytes]] = []
+        self.parked: list[Parked] = []

@@ -1,0 +1,328 @@
+"""The fold: one record into one customer's state. What the log holds is what happened; this is how.
+
+Rules:
+
+1.  Deterministic: state, record, `now_ms` and catalogue in, state and verdict out. The clock and the
+    catalogue are captured once a batch, so the same log folded under the same control records gives the
+    same bytes. The state is changed in place: one fold owns it, and a failed batch drops it.
+2.  A bad record is a verdict, never an exception: its neighbours are folded.
+3.  A record counts once: by its offset (the caller's watermark) and by its idempotency key, remembered
+    for 7 days or the customer's last 1,000, whichever is less.
+4.  Any profile, event or response makes the customer known.
+5.  Order across topics is not in the log, so a response may be folded before the decision it names. It
+    is parked, 20 a customer for 10 minutes, until that decision is folded.
+6.  A contact is an impression recorded by a response, or on a channel with implicit impressions the
+    decision itself; an impression of a decision that already counted as contact is no second one.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from app.decision.catalogue import CatalogSnapshot, TenantCatalogue
+from app.decision.ids import stable_hash
+from app.decision.metrics import field_value, observe
+from app.decision.records import (
+    FUTURE_LIMIT_MS,
+    DecisionMade,
+    Event,
+    Problem,
+    ProfileWrite,
+    Refused,
+    Response,
+    Target,
+    decode_response,
+    epoch_ms,
+)
+from app.decision.state import (
+    CONTACT_MAX,
+    CONTACT_WINDOW_MS,
+    PARKED_BYTES,
+    PARKED_MAX,
+    PARKED_WINDOW_MS,
+    RECOMMENDATION_MAX,
+    RECOMMENDATION_WINDOW_MS,
+    SEEN_MAX,
+    SEEN_WINDOW_MS,
+    Contact,
+    Customer,
+    Parked,
+    Profile,
+    Recommendation,
+    Seen,
+)
+from app.decision.targets import NoTarget, resolve_target
+
+RECORDED = "recorded"
+DUPLICATE = "duplicate"
+CONFLICT = "conflict"
+REFUSED = "refused"
+PARKED = "parked"
+
+
+class Clock(msgspec.Struct, frozen=True):
+    """What a batch captured once: its time and catalogue."""
+
+    now_ms: int
+    catalogue: CatalogSnapshot
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What became of a record; what respond and ingest answer with."""
+
+    status: str
+    interaction_id: str = ""
+    refused: Refused | None = None
+
+
+_RECORDED = Verdict(RECORDED)
+_DUPLICATE = Verdict(DUPLICATE)
+_PARKED = Verdict(PARKED)
+
+
+def fold_event(customer: Customer, event: Event, written_ms: int, clock: Clock) -> Verdict:
+    """Count an event: once by its `eventId`, into every metric of its type, in event time.
+
+    Args:
+        customer: owned by this fold.
+        event: checked; its `type` is set.
+        written_ms: the record's own time, the event's when it names none.
+        clock: the batch's.
+    """
+    at_ms = written_ms if event.timestamp is None else epoch_ms(event.timestamp)
+    if at_ms > clock.now_ms + FUTURE_LIMIT_MS:
+        return _future(at_ms, clock)
+    if event.event_id is not None and not _first_time(customer, stable_hash("event", event.event_id), 0, clock):
+        return _DUPLICATE
+    _know(customer, at_ms, clock)
+    data = event.data or {}
+    metrics = clock.catalogue.tenant(customer.tenant_id).metrics_for(event.type or "")
+    for metric in metrics:
+        value = field_value(metric, data)
+        if value is not None:
+            observe(customer.metrics, metric, at_ms, value)
+    return _RECORDED
+
+
+def fold_response(customer: Customer, response: Response, written_ms: int, clock: Clock, source: str) -> Verdict:
+    """Record an outcome: once by its key, as contact when it is an impression, and into its metrics.
+
+    Args:
+        source: names the record when it has no idempotency key: topic, partition, offset.
+    """
+    tenant = clock.catalogue.tenant(customer.tenant_id)
+    outcome = tenant.outcome_type(response.outcome or "")
+    if outcome is None:
+        problem = Problem("outcome", f"outcome type {response.outcome} is not known")
+        return Verdict(REFUSED, refused=Refused("unresolved", (problem,)))
+    at_ms = written_ms if response.timestamp is None else epoch_ms(response.timestamp)
+    if at_ms > clock.now_ms + FUTURE_LIMIT_MS:
+        return _future(at_ms, clock)
+    target = response.target or resolve_target(response, customer.recommendations, tenant, clock.now_ms)
+    if isinstance(target, NoTarget):
+        if target.may_come and _park(customer, response, written_ms, clock, source):
+            return _PARKED
+        return Verdict(REFUSED, refused=Refused("unresolved", (target.problem,)))
+    key_hash = interaction_hash(customer, outcome.key, target, response.idempotency_key or source)
+    interaction_id = f"int_{key_hash:016x}"
+    if response.idempotency_key is not None:
+        explicit = None if response.timestamp is None else at_ms
+        fingerprint = stable_hash(response.conversion_value, explicit)
+        known = seen_entry(customer, key_hash, clock.now_ms)
+        if known is not None:
+            status = DUPLICATE if known.fingerprint == fingerprint else CONFLICT
+            return Verdict(status, interaction_id)
+        _remember(customer, Seen(key_hash, clock.now_ms, fingerprint))
+    _know(customer, at_ms, clock)
+    if outcome.category == "impression" and not _counted_at_decision(target, tenant):
+        _add_contact(customer, target, at_ms, clock)
+    data = {
+        "conversionValue": response.conversion_value,
+        "offerId": target.offer_id,
+        "channelId": target.channel_id,
+    }
+    for metric in tenant.metrics_for(f"outcome.{outcome.key}"):
+        value = field_value(metric, data)
+        if value is not None:
+            observe(customer.metrics, metric, at_ms, value)
+    return Verdict(RECORDED, interaction_id)
+
+
+def interaction_hash(customer: Customer, outcome: str, target: Target, key: str) -> int:
+    """The scope of an idempotency key: tenant, customer, outcome, resolved target and the key itself."""
+    return stable_hash(
+        "response",
+        customer.tenant_id,
+        customer.customer_id,
+        outcome,
+        target.recommendation_id,
+        target.rank,
+        target.offer_id,
+        target.creative_id,
+        target.channel_id,
+        key,
+    )
+
+
+def fold_decision(customer: Customer, decision: DecisionMade, clock: Clock) -> Verdict:
+    """Remember what was recommended, and count the contacts that the decision itself is."""
+    recommendation = recommendation_of(decision)
+    horizon = clock.now_ms - RECOMMENDATION_WINDOW_MS
+    customer.recommendations.append(recommendation)
+    customer.recommendations.trim(RECOMMENDATION_MAX, lambda entry: entry.at_ms < horizon)
+    for contact in contacts_of(decision):
+        _append_contact(customer, contact, clock)
+    return _RECORDED
+
+
+class Unparked(msgspec.Struct, frozen=True):
+    """A parked response whose waiting is over, and what became of it."""
+
+    parked: Parked
+    verdict: Verdict
+
+
+def unpark(customer: Customer, clock: Clock) -> list[Unparked]:
+    """Fold the parked responses whose decision has come; give up those that waited 10 minutes."""
+    if not customer.parked:
+        return []
+    waiting, customer.parked = customer.parked, []
+    known = {entry.recommendation_id for entry in customer.recommendations}
+    known |= {entry.trace_id for entry in customer.recommendations if entry.trace_id is not None}
+    done: list[Unparked] = []
+    for parked in waiting:
+        response = decode_response(parked.body)
+        if isinstance(response, Refused):
+            done.append(Unparked(parked, Verdict(REFUSED, refused=response)))
+        elif (response.recommendation_id or response.trace_id) in known:
+            verdict = fold_response(customer, response, parked.written_ms, clock, parked.source)
+            done.append(Unparked(parked, verdict))
+        elif parked.parked_ms <= clock.now_ms - PARKED_WINDOW_MS:
+            problem = Problem("recommendationId", "no such decision was folded within 10 minutes")
+            done.append(Unparked(parked, Verdict(REFUSED, refused=Refused("unresolved", (problem,)))))
+        else:
+            customer.parked.append(parked)
+    return done
+
+
+def _park(customer: Customer, response: Response, written_ms: int, clock: Clock, source: str) -> bool:
+    body = msgspec.json.encode(response)
+    if len(customer.parked) >= PARKED_MAX or len(body) > PARKED_BYTES:
+        return False
+    customer.parked.append(Parked(clock.now_ms, written_ms, source, body))
+    return True
+
+
+def recommendation_of(decision: DecisionMade) -> Recommendation:
+    """What respond can find again of a decision."""
+    return Recommendation(
+        recommendation_id=decision.recommendation_id,
+        at_ms=decision.at_ms,
+        decision_flow_id=decision.decision_flow_id,
+        shown=decision.shown,
+        trace_id=decision.trace_id,
+    )
+
+
+def contacts_of(decision: DecisionMade) -> list[Contact]:
+    """The contacts that a decision itself is: those on channels with implicit impressions."""
+    return [
+        Contact(
+            at_ms=decision.at_ms,
+            offer_id=shown.offer_id,
+            creative_id=shown.creative_id,
+            channel_id=shown.channel_id,
+            category_id=shown.category_id,
+            placement_id=shown.placement_id,
+        )
+        for shown in decision.shown
+        if shown.rank in decision.contact_ranks
+    ]
+
+
+def fold_profile(customer: Customer, write: ProfileWrite, written_ms: int, clock: Clock) -> Verdict:
+    """Write what the operator's systems know: named parts change, attributes merge, null removes one.
+
+    With `replace` what is not named is forgotten.
+    """
+    _know(customer, written_ms, clock)
+    before = Profile() if customer.profile is None or write.replace else customer.profile
+    attributes = {**before.attributes, **(write.attributes or {})}
+    customer.profile = Profile(
+        attributes={name: value for name, value in attributes.items() if value is not None},
+        tags=before.tags if write.tags is None else tuple(dict.fromkeys(write.tags)),
+        consent={**before.consent, **(write.consent or {})},
+        time_zone=before.time_zone if write.time_zone is None else write.time_zone,
+        locale=before.locale if write.locale is None else write.locale,
+        updated_ms=clock.now_ms,
+    )
+    customer.profile_changed = True
+    return _RECORDED
+
+
+def seen_entry(customer: Customer, key_hash: int, now_ms: int) -> Seen | None:
+    """The remembered idempotency key with this hash, when it is among the last 1,000 and 7 days."""
+    if customer.seen_index is None:
+        customer.seen_index = {entry.key_hash: entry for entry in customer.seen.entries[-SEEN_MAX:]}
+    entry = customer.seen_index.get(key_hash)
+    if entry is None or entry.at_ms <= now_ms - SEEN_WINDOW_MS:
+        return None
+    return entry
+
+
+def _first_time(customer: Customer, key_hash: int, fingerprint: int, clock: Clock) -> bool:
+    if seen_entry(customer, key_hash, clock.now_ms) is not None:
+        return False
+    _remember(customer, Seen(key_hash, clock.now_ms, fingerprint))
+    return True
+
+
+def _remember(customer: Customer, entry: Seen) -> None:
+    seen = customer.seen
+    seen.append(entry)
+    index = customer.seen_index
+    if index is not None:
+        index[entry.key_hash] = entry
+        if len(seen) > SEEN_MAX:
+            oldest = seen.entries[-SEEN_MAX - 1]
+            if index.get(oldest.key_hash) is oldest:
+                del index[oldest.key_hash]
+    horizon = entry.at_ms - SEEN_WINDOW_MS
+    seen.trim(SEEN_MAX, lambda old: old.at_ms <= horizon)
+
+
+def _know(customer: Customer, at_ms: int, clock: Clock) -> None:
+    if customer.known_since_ms == 0:
+        customer.known_since_ms = clock.now_ms
+    if at_ms > customer.last_event_ms:
+        customer.last_event_ms = at_ms
+
+
+def _counted_at_decision(target: Target, tenant: TenantCatalogue) -> bool:
+    channel = tenant.channel(target.channel_id)
+    implicit = channel is not None and channel.implicit
+    return implicit and target.attribution == "recommendation"
+
+
+def _add_contact(customer: Customer, target: Target, at_ms: int, clock: Clock) -> None:
+    contact = Contact(
+        at_ms=at_ms,
+        offer_id=target.offer_id,
+        creative_id=target.creative_id,
+        channel_id=target.channel_id,
+        category_id=target.category_id,
+        placement_id=target.placement_id,
+    )
+    _append_contact(customer, contact, clock)
+
+
+def _append_contact(customer: Customer, contact: Contact, clock: Clock) -> None:
+    horizon = clock.now_ms - CONTACT_WINDOW_MS
+    customer.contacts.append(contact)
+    customer.contacts.trim(CONTACT_MAX, lambda entry: entry.at_ms < horizon)
+
+
+def _future(at_ms: int, clock: Clock) -> Verdict:
+    ahead_h = (at_ms - clock.now_ms) / 3_600_000
+    problem = Problem("timestamp", f"{ahead_h:.1f} hours ahead, at most 24")
+    return Verdict(REFUSED, refused=Refused("future", (problem,)))

@@ -1,0 +1,288 @@
+"""Records as producers write them, decoded and checked: over HTTP and from Kafka by the same rules.
+
+A record is accepted as a typed value or `Refused` with all its bad fields; decoding never raises.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from app.decision.state import AttributeValue, Shown
+
+#: Events this far ahead of the fold's clock are dead-lettered: a wrong clock must not poison windows.
+FUTURE_LIMIT_MS = 24 * 3_600_000
+
+#: A profile's attributes, encoded, at most.
+ATTRIBUTES_MAX_BYTES = 64 * 1024
+
+TenantId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+CustomerId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+ShortText = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Reference = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+#: An instant with its offset from UTC; without one it is refused, since no reader could agree on it.
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+
+_TENANT = re.compile(r"[a-z0-9-]{1,64}")
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One bad field, by its path in the body, and what is wrong with it."""
+
+    field: str
+    message: str
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A record that cannot be folded.
+
+    `reason` is one of: malformed (not JSON, not UTF-8, too deep), invalid (bad fields), future (its
+    timestamp is too far ahead), unresolved (names an offer, creative, recommendation or outcome nobody
+    knows).
+    """
+
+    reason: str
+    problems: tuple[Problem, ...]
+
+
+class Event(msgspec.Struct, rename="camel"):
+    """A customer event, as the `events` topic carries it."""
+
+    tenant_id: TenantId
+    customer_id: CustomerId
+    type: ShortText | None = None
+    event_type: ShortText | None = None
+    data: dict[str, Any] | None = None
+    properties: dict[str, Any] | None = None
+    channel: ShortText | None = None
+    session_id: ShortText | None = None
+    timestamp: Instant | None = None
+    event_id: ShortText | None = None
+
+
+class Target(msgspec.Struct, frozen=True, rename="camel"):
+    """What was responded to. `attribution` is "recommendation", "expired" or "direct"."""
+
+    offer_id: str
+    creative_id: str
+    channel_id: str
+    category_id: str
+    placement_id: str | None = None
+    recommendation_id: str | None = None
+    rank: int | None = None
+    trace_id: str | None = None
+    attribution: str = "direct"
+
+
+class Response(msgspec.Struct, rename="camel"):
+    """An outcome of something shown to a customer, as the `responses` topic carries it."""
+
+    tenant_id: TenantId
+    customer_id: CustomerId
+    outcome: Reference | None = None
+    interaction_type: Reference | None = None
+    outcome_type: Reference | None = None
+    recommendation_id: Reference | None = None
+    rank: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
+    offer_id: Reference | None = None
+    creative_id: Reference | None = None
+    channel_id: Reference | None = None
+    trace_id: Reference | None = None
+    idempotency_key: ShortText | None = None
+    conversion_value: float | None = None
+    timestamp: Instant | None = None
+    context: dict[str, Any] | None = None
+    outcome_details: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    #: What respond resolved before it published, from decisions that may not be folded yet.
+    target: Target | None = None
+
+
+class ProfileWrite(msgspec.Struct, rename="camel"):
+    """A profile as the operator's systems know it. `replace` forgets what is not named."""
+
+    tenant_id: TenantId
+    customer_id: CustomerId
+    attributes: dict[str, AttributeValue] | None = None
+    tags: Annotated[list[ShortText], msgspec.Meta(max_length=1_000)] | None = None
+    consent: dict[str, str] | None = None
+    time_zone: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    locale: Annotated[str, msgspec.Meta(max_length=35)] | None = None
+    replace: bool = False
+
+
+class DecisionMade(msgspec.Struct, rename="camel"):
+    """A decision, as its owner published it to the `decisions` topic before answering.
+
+    `origin` and `sequence` name the process and its place among that process's decisions, so that the
+    fold can take down the overlay this record replaces.
+    """
+
+    tenant_id: TenantId
+    customer_id: CustomerId
+    recommendation_id: str
+    decision_flow_id: str
+    at_ms: int
+    catalogue_version: int
+    origin: str
+    sequence: int
+    shown: tuple[Shown, ...]
+    #: Ranks whose decision is itself a contact (channels with implicit impressions).
+    contact_ranks: tuple[int, ...] = ()
+    removals: dict[str, int] = {}
+    trace_id: str | None = None
+    #: The trace as it is served, already JSON.
+    trace: msgspec.Raw = msgspec.Raw(b"null")
+
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+_event = msgspec.json.Decoder(Event)
+_response = msgspec.json.Decoder(Response)
+_profile = msgspec.json.Decoder(ProfileWrite)
+_decision = msgspec.json.Decoder(DecisionMade)
+_any = msgspec.json.Decoder()
+
+
+def decode_event(body: bytes) -> Event | Refused:
+    event = _decode(_event, Event, body)
+    if isinstance(event, Refused):
+        return event
+    return check_event(event)
+
+
+def check_event(event: Event) -> Event | Refused:
+    """The event with its aliases folded into `type` and `data`, or why not."""
+    problems = _tenant_problems(event.tenant_id)
+    if event.type is None:
+        event.type = event.event_type
+        if event.type is None:
+            problems.append(Problem("type", "type is required"))
+    elif event.event_type is not None and event.event_type != event.type:
+        problems.append(Problem("eventType", "differs from type, which it is an alias of"))
+    if event.data is None:
+        event.data = event.properties
+    elif event.properties is not None and event.properties != event.data:
+        problems.append(Problem("properties", "differs from data, which it is an alias of"))
+    return Refused("invalid", tuple(problems)) if problems else event
+
+
+def decode_response(body: bytes) -> Response | Refused:
+    response = _decode(_response, Response, body)
+    if isinstance(response, Refused):
+        return response
+    problems = _tenant_problems(response.tenant_id) + response_problems(response)
+    return Refused("invalid", tuple(problems)) if problems else response
+
+
+def response_problems(response: Response) -> list[Problem]:
+    """What no catalogue is needed to see; folds the outcome's aliases into `outcome`."""
+    problems: list[Problem] = []
+    named = {
+        name: value
+        for name, value in (
+            ("outcome", response.outcome),
+            ("interactionType", response.interaction_type),
+            ("outcomeType", response.outcome_type),
+        )
+        if value is not None
+    }
+    if not named:
+        problems.append(Problem("outcome", "outcome is required"))
+    elif len(set(named.values())) > 1:
+        problems.append(Problem(list(named)[-1], "two aliases of outcome have different values"))
+    else:
+        if response.idempotency_key is None and "outcomeType" not in named:
+            problems.append(Problem("idempotencyKey", "idempotencyKey is required with outcome"))
+        response.outcome = next(iter(named.values()))
+    if response.target is None and not (response.recommendation_id or response.creative_id or response.offer_id or response.trace_id):
+        problems.append(
+            Problem("creativeId", "name a target: recommendationId and rank, creativeId, offerId, or traceId and offerId")
+        )
+    return problems
+
+
+def decode_profile(body: bytes) -> ProfileWrite | Refused:
+    write = _decode(_profile, ProfileWrite, body)
+    if isinstance(write, Refused):
+        return write
+    problems = _tenant_problems(write.tenant_id) + profile_problems(write)
+    return Refused("invalid", tuple(problems)) if problems else write
+
+
+def profile_problems(write: ProfileWrite) -> list[Problem]:
+    """What the types alone do not say."""
+    problems: list[Problem] = []
+    if write.attributes is not None:
+        size = len(msgspec.json.encode(write.attributes))
+        if size > ATTRIBUTES_MAX_BYTES:
+            problems.append(Problem("attributes", f"{size} bytes encoded, at most {ATTRIBUTES_MAX_BYTES}"))
+    for name, state in (write.consent or {}).items():
+        if state not in ("granted", "revoked"):
+            problems.append(Problem(f"consent.{name}", "must be granted or revoked"))
+    return problems
+
+
+def decode_decision(body: bytes) -> DecisionMade | Refused:
+    return _decode(_decision, DecisionMade, body)
+
+
+def epoch_ms(instant: datetime) -> int:
+    """Epoch milliseconds of an instant that has an offset."""
+    return round(instant.timestamp() * 1000)
+
+
+def _tenant_problems(tenant_id: str) -> list[Problem]:
+    if _TENANT.fullmatch(tenant_id):
+        return []
+    return [Problem("tenantId", "must match [a-z0-9-]{1,64}")]
+
+
+def _decode(decoder: msgspec.json.Decoder[R], kind: type[R], body: bytes) -> R | Refused:
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return refusal(kind, body, error)
+
+
+def refusal(kind: type[msgspec.Struct], body: bytes, error: Exception) -> Refused:
+    """Why a body is not of this kind, with every bad field, not only the first."""
+    if not isinstance(error, msgspec.ValidationError):
+        return Refused("malformed", (Problem("", malformed_message(error)),))
+    try:
+        raw = _any.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as again:
+        return Refused("malformed", (Problem("", malformed_message(again)),))
+    if not isinstance(raw, dict):
+        return Refused("invalid", (Problem("", "must be a JSON object"),))
+    problems = field_problems(kind, raw)
+    return Refused("invalid", tuple(problems) or (Problem("", str(error)),))
+
+
+def malformed_message(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return "not valid UTF-8"
+    return f"not valid JSON: {error}"
+
+
+def field_problems(kind: type[msgspec.Struct], raw: Mapping[str, object]) -> list[Problem]:
+    """Every field of `raw` that does not fit `kind`, checked one by one."""
+    problems: list[Problem] = []
+    for field in msgspec.structs.fields(kind):
+        name = field.encode_name
+        if name not in raw:
+            if field.required:
+                problems.append(Problem(name, f"{name} is required"))
+            continue
+        try:
+            msgspec.convert(raw[name], field.type)
+        except msgspec.ValidationError as error:
+            text, _, path = str(error).partition(" - at `$")
+            problems.append(Problem(name + path.rstrip("`"), text))
+    return problems

@@ -1,0 +1,180 @@
+"""A customer to and from stored values, byte by byte as `layout` says.
+
+The behaviour value is the head: it says which segments of which logs exist, so that loading a customer
+reads just those. What changed since the last batch is written, nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from app.decision.state import (
+    CONTACT_SEGMENT,
+    RECOMMENDATION_SEGMENT,
+    SEEN_SEGMENT,
+    Contact,
+    Customer,
+    Log,
+    Parked,
+    Profile,
+    Recommendation,
+    Seen,
+    Window,
+)
+from config.topics import CUSTOMER_TOPICS
+from tables.layout import (
+    Kind,
+    StateFormatError,
+    behaviour_key,
+    customer_key,
+    pack,
+    profile_key,
+    segment_key,
+    split_customer_key,
+    unpack,
+)
+
+#: A value to write, or None to delete the key.
+Change = tuple[bytes, bytes | None]
+
+T = TypeVar("T")
+
+
+class _Behaviour(msgspec.Struct, array_like=True):
+    """The stored head of a customer. Append fields only at the end, with a default."""
+
+    watermarks: list[int]
+    rekeyed: dict[str, int]
+    known_since_ms: int
+    last_event_ms: int
+    metrics: dict[str, Window]
+    has_profile: bool
+    #: First and next sequence number of each log: contacts, recommendations, seen.
+    contacts: tuple[int, int]
+    recommendations: tuple[int, int]
+    seen: tuple[int, int]
+    parked: list[Parked]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_behaviour = msgspec.msgpack.Decoder(_Behaviour)
+_profile = msgspec.msgpack.Decoder(Profile)
+
+
+class _StoredLog(Generic[T]):
+    """How one log lies in the store: its kind, its segments' size and their decoder."""
+
+    def __init__(self, kind: Kind, size: int, entry: type[T]) -> None:
+        self.kind = kind
+        self.size = size
+        self._decoder = msgspec.msgpack.Decoder(list[entry])  # type: ignore[valid-type]
+
+    def load(self, key: bytes, bounds: tuple[int, int], get: Callable[[bytes], bytes | None]) -> Log[T]:
+        base, end = bounds
+        entries: list[T] = []
+        if end > base:
+            for segment in range(base // self.size, (end - 1) // self.size + 1):
+                stored = _required(get, segment_key(self.kind, key, segment))
+                entries += self._decoder.decode(unpack(self.kind, stored))
+        return Log(self.size, base, entries)
+
+
+_contact_log = _StoredLog(Kind.CONTACTS, CONTACT_SEGMENT, Contact)
+_recommendation_log = _StoredLog(Kind.RECOMMENDED, RECOMMENDATION_SEGMENT, Recommendation)
+_seen_log = _StoredLog(Kind.SEEN, SEEN_SEGMENT, Seen)
+_LOG_KINDS = (Kind.CONTACTS, Kind.RECOMMENDED, Kind.SEEN)
+
+
+def new_customer(key: bytes) -> Customer:
+    """A customer nothing is known of yet."""
+    tenant, customer_id = split_customer_key(key)
+    customer = Customer(tenant, customer_id)
+    customer.watermarks = [0] * len(CUSTOMER_TOPICS)
+    return customer
+
+
+def load_customer(key: bytes, get: Callable[[bytes], bytes | None]) -> Customer | None:
+    """The customer stored under a customer key, or None.
+
+    Args:
+        key: the customer key, see `layout.customer_key`.
+        get: the store's lookup.
+
+    Raises:
+        StateFormatError: a value has an unknown version, or a segment the head names is missing.
+    """
+    value = get(behaviour_key(key))
+    if value is None:
+        return None
+    head = _behaviour.decode(unpack(Kind.BEHAVIOUR, value))
+    customer = new_customer(key)
+    stored = head.watermarks
+    customer.watermarks[: len(stored)] = stored
+    customer.rekeyed = head.rekeyed
+    customer.known_since_ms = head.known_since_ms
+    customer.last_event_ms = head.last_event_ms
+    customer.metrics = head.metrics
+    customer.parked = head.parked
+    if head.has_profile:
+        customer.profile = _profile.decode(unpack(Kind.PROFILE, _required(get, profile_key(key))))
+    customer.contacts = _contact_log.load(key, head.contacts, get)
+    customer.recommendations = _recommendation_log.load(key, head.recommendations, get)
+    customer.seen = _seen_log.load(key, head.seen, get)
+    return customer
+
+
+def changes_of(customer: Customer) -> list[Change]:
+    """What must be written so that the store holds this customer as it is now. The head comes last."""
+    key = customer_key(customer.tenant_id, customer.customer_id)
+    changes: list[Change] = []
+    if customer.profile_changed and customer.profile is not None:
+        changes.append((profile_key(key), pack(Kind.PROFILE, _encoder.encode(customer.profile))))
+    for kind, log in zip(_LOG_KINDS, _logs(customer), strict=True):
+        if log.changed_from is not None or log.stored_base != log.base:
+            _log_changes(kind, key, log, changes)
+    changes.append((behaviour_key(key), pack(Kind.BEHAVIOUR, _encoder.encode(_head(customer)))))
+    return changes
+
+
+def settle(customer: Customer) -> None:
+    """The store now holds this customer as it is."""
+    customer.profile_changed = False
+    for log in _logs(customer):
+        log.settle()
+
+
+def _head(customer: Customer) -> _Behaviour:
+    contacts, recommendations, seen = customer.contacts, customer.recommendations, customer.seen
+    return _Behaviour(
+        customer.watermarks,
+        customer.rekeyed,
+        customer.known_since_ms,
+        customer.last_event_ms,
+        customer.metrics,
+        customer.profile is not None,
+        (contacts.base, contacts.end),
+        (recommendations.base, recommendations.end),
+        (seen.base, seen.end),
+        customer.parked,
+    )
+
+
+def _logs(customer: Customer) -> tuple[Log[Any], Log[Any], Log[Any]]:
+    return customer.contacts, customer.recommendations, customer.seen
+
+
+def _log_changes(kind: Kind, key: bytes, log: Log[Any], changes: list[Change]) -> None:
+    for segment in log.dropped_segments():
+        changes.append((segment_key(kind, key, segment), None))
+    for segment in log.changed_segments():
+        changes.append((segment_key(kind, key, segment), pack(kind, _encoder.encode(log.segment(segment)))))
+
+
+def _required(get: Callable[[bytes], bytes | None], key: bytes) -> bytes:
+    value = get(key)
+    if value is None:
+        raise StateFormatError(f"the store lacks {key!r}, which its customer's head names")
+    return value

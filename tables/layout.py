@@ -1,0 +1,110 @@
+"""Where everything lies: the keys of the one table, their reserved prefixes, and the version of each value.
+
+Every key of a partition's store and changelog begins with one byte, its kind:
+
+    B  behaviour     B <tenant>:<customer>              watermarks, metrics, where the logs begin and end
+    P  profile       P <tenant>:<customer>
+    C  contacts      C <tenant>:<customer> <segment u32>
+    R  recommended   R <tenant>:<customer> <segment u32>
+    S  seen          S <tenant>:<customer> <segment u32>  idempotency keys
+    T  trace         T <at_ms u64> <trace id>             in time order, so that the oldest go first
+    O  outbox        O <sequence u64>                     derived records not yet known to be published
+    Z  control       Z                                    the partition's position, last record of a batch
+
+and, in the store only, never in the changelog:
+
+    !offset          the changelog offset this store has applied
+    !format          the format of the whole store
+
+J (journeys), D (timers), U (run shares) and A (totals) are reserved. Numbers are big-endian, so that key
+order is their order. Values begin with their version byte; an unknown version is refused, never guessed.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import Enum
+
+
+class StateFormatError(Exception):
+    """A stored value or store has a format this version does not read.
+
+    Internal, not retryable: run the version that wrote it, or remove the partition's folder, so that the
+    state is rebuilt from the changelog.
+    """
+
+
+class Kind(bytes, Enum):
+    """The first byte of a key."""
+
+    BEHAVIOUR = b"B"
+    PROFILE = b"P"
+    CONTACTS = b"C"
+    RECOMMENDED = b"R"
+    SEEN = b"S"
+    TRACE = b"T"
+    OUTBOX = b"O"
+    CONTROL = b"Z"
+
+
+CONTROL_KEY = b"Z"
+OFFSET_KEY = b"!offset"
+FORMAT_KEY = b"!format"
+
+#: The version this program writes, by kind, and with it the only one it reads so far.
+VALUE_VERSION: dict[Kind, int] = dict.fromkeys(Kind, 1)
+STORE_FORMAT = b"offertide-store-1"
+
+_U32 = struct.Struct(">I")
+_U64 = struct.Struct(">Q")
+
+
+def customer_key(tenant_id: str, customer_id: str) -> bytes:
+    """The record key of a customer, on Kafka and here. Tenant ids have no colon, so it is unambiguous."""
+    return f"{tenant_id}:{customer_id}".encode()
+
+
+def split_customer_key(key: bytes) -> tuple[str, str]:
+    """Tenant id and customer id of a customer key."""
+    tenant, _, customer = key.decode().partition(":")
+    return tenant, customer
+
+
+def behaviour_key(customer: bytes) -> bytes:
+    return b"B" + customer
+
+
+def profile_key(customer: bytes) -> bytes:
+    return b"P" + customer
+
+
+def segment_key(kind: Kind, customer: bytes, segment: int) -> bytes:
+    return kind.value + customer + _U32.pack(segment)
+
+
+def outbox_key(sequence: int) -> bytes:
+    return b"O" + _U64.pack(sequence)
+
+
+def trace_key(at_ms: int, trace_id: str) -> bytes:
+    return b"T" + _U64.pack(at_ms) + trace_id.encode()
+
+
+def pack(kind: Kind, payload: bytes) -> bytes:
+    """The payload behind its version byte."""
+    return _VERSION_BYTE[kind] + payload
+
+
+def unpack(kind: Kind, value: bytes) -> memoryview:
+    """The payload of a stored value.
+
+    Raises:
+        StateFormatError: the version is not one this program reads.
+    """
+    if not value or value[0] != VALUE_VERSION[kind]:
+        found = value[0] if value else "none"
+        raise StateFormatError(f"{kind.name.lower()} value has version {found}, this program reads {VALUE_VERSION[kind]}")
+    return memoryview(value)[1:]
+
+
+_VERSION_BYTE = {kind: bytes([version]) for kind, version in VALUE_VERSION.items()}
