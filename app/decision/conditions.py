@@ -1,0 +1,338 @@
+"""Condition trees, checked once and compiled to closures.
+
+Rules of this module:
+
+1.  A condition is `{"all": [...]}`, `{"any": [...]}`, `{"not": {...}}` or `{"field", "operator", "value"}`.
+2.  A field is `namespace.path`. A missing field, and null, fails every operator but `not_exists` (so also
+    `neq` and `not_in`), unless the condition was compiled to pass it.
+3.  A comparison of things that cannot be compared is false, never an exception. Any two values are equal or
+    not; true and 1 are not.
+4.  Everything that could go wrong goes wrong at compile time: what compiles can be evaluated on any input.
+"""
+
+from __future__ import annotations
+
+import math
+import operator as op
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, Protocol
+
+from app.decision.problems import Problem, join
+
+DEPTH_MAX = 64
+NODES_MAX = 1_000
+
+
+class Fields(Protocol):
+    """The values of one namespace by name; a dict is one."""
+
+    def get(self, name: str, /) -> object: ...
+
+
+#: The values a condition is evaluated on, by namespace.
+Environment = Mapping[str, Fields]
+Condition = Callable[[Environment], bool]
+Reader = Callable[[Environment], object]
+Test = Callable[[object], bool]
+
+#: Long names of the operators, accepted for ever.
+ALIASES: Mapping[str, str] = {
+    "equals": "eq",
+    "equal": "eq",
+    "not_equals": "neq",
+    "not_equal": "neq",
+    "greater_than": "gt",
+    "greater_than_or_equal": "gte",
+    "greater_than_or_equals": "gte",
+    "greater_or_equal": "gte",
+    "less_than": "lt",
+    "less_than_or_equal": "lte",
+    "less_than_or_equals": "lte",
+    "less_or_equal": "lte",
+    "not in": "not_in",
+    "startswith": "starts_with",
+    "begins_with": "starts_with",
+    "is_set": "exists",
+    "is_not_set": "not_exists",
+}
+
+
+class _Refusal(Exception):
+    """Carries what is wrong with a condition out of the recursion."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(path, message)
+        self.problem = Problem(path, message)
+
+
+def compile_condition(
+    tree: object, namespaces: Collection[str], path: str = "condition"
+) -> Condition | list[Problem]:
+    """The condition as a function of an environment, or what is wrong with it.
+
+    Args:
+        tree: A decoded condition tree, of any shape.
+        namespaces: What a field may begin with.
+        path: Where the tree stands in its document.
+    """
+    problems: list[Problem] = []
+    nodes = iter(range(NODES_MAX))
+    try:
+        compiled = _tree(tree, namespaces, path, 1, nodes, problems)
+    except _Refusal as refusal:
+        problems.append(refusal.problem)
+        return problems
+    return problems or compiled
+
+
+def compile_leaf(
+    field: str, operator: object, value: object, namespaces: Collection[str], path: str, missing: bool = False
+) -> Condition | list[Problem]:
+    """One comparison as a function of an environment, or what is wrong with it.
+
+    Args:
+        field: `namespace.path`.
+        operator: An operator or one of its long names.
+        value: What to compare with.
+        namespaces: What the field may begin with.
+        path: Where the comparison stands in its document.
+        missing: What the comparison says when the field is missing.
+    """
+    try:
+        return _leaf(field, operator, value, namespaces, path, missing)
+    except _Refusal as refusal:
+        return [refusal.problem]
+
+
+def field_reader(field: str) -> Reader:
+    """A function that finds `namespace.path` in an environment: its value, None when there is none.
+
+    A name that itself holds dots is found before the path through nested objects.
+    """
+    namespace, _, name = field.partition(".")
+    steps = name.split(".")
+    if len(steps) == 1:
+        return lambda environment: environment[namespace].get(name)
+
+    def read(environment: Environment) -> object:
+        fields = environment[namespace]
+        found = fields.get(name)
+        if found is not None:
+            return found
+        found = fields.get(steps[0])
+        for step in steps[1:]:
+            if not isinstance(found, dict):
+                return None
+            found = found.get(step)
+        return found
+
+    return read
+
+
+def _tree(
+    tree: object,
+    namespaces: Collection[str],
+    path: str,
+    depth: int,
+    nodes: Iterator[int],
+    problems: list[Problem],
+) -> Condition:
+    """One node; problems of members are collected, so that all come at once."""
+    if depth > DEPTH_MAX:
+        raise _Refusal(path, f"is nested deeper than {DEPTH_MAX} levels")
+    if next(nodes, None) is None:
+        raise _Refusal(path, f"has more than {NODES_MAX} conditions")
+    if not isinstance(tree, dict):
+        raise _Refusal(path, "must be an object with all, any, not, or field and operator")
+    joint = next((name for name in ("all", "any", "not") if name in tree), None)
+    if joint is None:
+        return _comparison(tree, namespaces, path, problems)
+    if len(tree) > 1:
+        raise _Refusal(path, f"has {joint} and something else beside it")
+    here = join(path, joint)
+    if joint == "not":
+        negated = _tree(tree["not"], namespaces, here, depth + 1, nodes, problems)
+        return lambda environment: not negated(environment)
+    members = tree[joint]
+    if not isinstance(members, list) or not members:
+        raise _Refusal(here, "must be a list of at least one condition")
+    parts = tuple(
+        _tree(member, namespaces, join(here, f"[{i}]"), depth + 1, nodes, problems)
+        for i, member in enumerate(members)
+    )
+    return _all(parts) if joint == "all" else _any(parts)
+
+
+def _all(parts: tuple[Condition, ...]) -> Condition:
+    def holds(environment: Environment) -> bool:
+        return all(part(environment) for part in parts)
+
+    return holds
+
+
+def _any(parts: tuple[Condition, ...]) -> Condition:
+    def holds(environment: Environment) -> bool:
+        return any(part(environment) for part in parts)
+
+    return holds
+
+
+def _comparison(
+    tree: dict[str, Any], namespaces: Collection[str], path: str, problems: list[Problem]
+) -> Condition:
+    for name in tree:
+        if name not in ("field", "operator", "value"):
+            problems.append(Problem(join(path, str(name)), "is not part of a condition"))
+    for name in ("field", "operator"):
+        if name not in tree:
+            problems.append(Problem(join(path, name), "is required"))
+    if "field" not in tree or "operator" not in tree:
+        return _never
+    try:
+        return _leaf(tree["field"], tree["operator"], tree.get("value"), namespaces, path, False)
+    except _Refusal as refusal:
+        problems.append(refusal.problem)
+        return _never
+
+
+def _never(environment: Environment) -> bool:
+    return False
+
+
+def _leaf(
+    field: object, operator: object, value: object, namespaces: Collection[str], path: str, missing: bool
+) -> Condition:
+    if not isinstance(field, str) or not _is_field(field, namespaces):
+        starts = ", ".join(f"{namespace}.*" for namespace in sorted(namespaces))
+        raise _Refusal(join(path, "field"), f"must be one of: {starts}")
+    name = ALIASES.get(operator, operator) if isinstance(operator, str) else operator
+    read = field_reader(field)
+    if name in ("exists", "not_exists"):
+        if value is not None and value is not True:
+            raise _Refusal(join(path, "value"), f"{name} compares with nothing; leave the value out")
+        return _exists(read) if name == "exists" else _not_exists(read)
+    make = OPERATORS.get(name) if isinstance(name, str) else None
+    if make is None:
+        known = ", ".join([*OPERATORS, "exists", "not_exists"])
+        raise _Refusal(join(path, "operator"), f"must be one of: {known}")
+    test = make(value, join(path, "value"))
+
+    def holds(environment: Environment) -> bool:
+        found = read(environment)
+        return missing if found is None else test(found)
+
+    return holds
+
+
+def _is_field(field: str, namespaces: Collection[str]) -> bool:
+    namespace, dot, name = field.partition(".")
+    return bool(dot) and namespace in namespaces and bool(name) and len(field) <= 256
+
+
+def _exists(read: Reader) -> Condition:
+    return lambda environment: read(environment) is not None
+
+
+def _not_exists(read: Reader) -> Condition:
+    return lambda environment: read(environment) is None
+
+
+def _same(left: object, right: object) -> bool:
+    """Equality as JSON knows it: numbers by value, but true is not 1."""
+    if isinstance(left, bool) is not isinstance(right, bool):
+        return False
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(_same, left, right))
+    return left == right
+
+
+def _eq(value: object, path: str) -> Test:
+    _require_scalar(value, path)
+    return lambda found: _same(found, value)
+
+
+def _neq(value: object, path: str) -> Test:
+    _require_scalar(value, path)
+    return lambda found: not _same(found, value)
+
+
+def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[object, str], Test]:
+    """gt, gte, lt or lte: numbers with numbers, text with text."""
+
+    def make(value: object, path: str) -> Test:
+        if isinstance(value, str):
+            return lambda found: isinstance(found, str) and compare(found, value)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not _is_number(value):
+            raise _Refusal(path, "must be a number or text to compare by order")
+
+        def test(found: object) -> bool:
+            return isinstance(found, int | float) and not isinstance(found, bool) and compare(found, value)
+
+        return test
+
+    return make
+
+
+def _in(value: object, path: str) -> Test:
+    members = _require_list(value, path)
+
+    def test(found: object) -> bool:
+        wanted = found if isinstance(found, list | tuple) else (found,)
+        return any(_same(one, member) for one in wanted for member in members)
+
+    return test
+
+
+def _not_in(value: object, path: str) -> Test:
+    contained = _in(value, path)
+    return lambda found: not contained(found)
+
+
+def _contains(value: object, path: str) -> Test:
+    _require_scalar(value, path)
+
+    def test(found: object) -> bool:
+        if isinstance(found, str):
+            return isinstance(value, str) and value in found
+        return isinstance(found, list | tuple) and any(_same(member, value) for member in found)
+
+    return test
+
+
+def _starts_with(value: object, path: str) -> Test:
+    if not isinstance(value, str):
+        raise _Refusal(path, "must be text")
+    return lambda found: isinstance(found, str) and found.startswith(value)
+
+
+OPERATORS: Mapping[str, Callable[[object, str], Test]] = {
+    "eq": _eq,
+    "neq": _neq,
+    "gt": _ordered(op.gt),
+    "gte": _ordered(op.ge),
+    "lt": _ordered(op.lt),
+    "lte": _ordered(op.le),
+    "in": _in,
+    "not_in": _not_in,
+    "contains": _contains,
+    "starts_with": _starts_with,
+}
+
+
+def _is_number(value: float) -> bool:
+    # A float far too large for an integer, and the other way round, still compare; only these do not.
+    return not (isinstance(value, float) and not math.isfinite(value))
+
+
+def _require_scalar(value: object, path: str) -> None:
+    if isinstance(value, bool | str) or (isinstance(value, int | float) and _is_number(value)):
+        return
+    raise _Refusal(path, "must be text, a number, true or false")
+
+
+def _require_list(value: object, path: str) -> tuple[object, ...]:
+    if not isinstance(value, list) or not 1 <= len(value) <= 1_000:
+        raise _Refusal(path, "must be a list of 1 to 1,000 values")
+    for i, member in enumerate(value):
+        _require_scalar(member, join(path, f"[{i}]"))
+    return tuple(value)
