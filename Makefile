@@ -15,6 +15,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 install: $(VENV)/.installed-dev ## Install Offertide and its development tools into .venv
+	@echo "Offertide is in $(VENV): $(BIN)/offertide --help"
 
 demo: $(VENV)/.installed ## Start a broker and a worker here, with sample customers and an open server
 	@$(BIN)/offertide demo $(ARGS)
