@@ -78,9 +78,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     min_insync_replicas: Annotated[
         int, number(1, 7, "copies", "Copies that must hold a record before it counts as written.")
     ] = 1
-    data_dir: Annotated[Path, directory("Folder of the local stores; can be rebuilt from Kafka.")] = (
-        msgspec.field(default_factory=lambda: default_data_dir(os.environ))
-    )
+    data_dir: Annotated[
+        Path,
+        directory(
+            "Folder of the local stores, rebuilt from Kafka if lost; by default the platform's for state."
+        ),
+    ] = msgspec.field(default_factory=lambda: default_data_dir(os.environ))
     web_host: Annotated[str, host("Address the HTTP server listens on.")] = "127.0.0.1"
     web_port: Annotated[int, number(1, 65_535, "port", "Port the HTTP server listens on.")] = 8080
     advertised_url: Annotated[
@@ -146,7 +149,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, number(1, 100_000, "requests", "Requests served at once; past it the answer is OVERLOADED.")
     ] = 512
     cache_customers: Annotated[
-        int, number(0, 50_000_000, "customers", "Decoded customers kept in memory by a worker.")
+        int, number(1, 50_000_000, "customers", "Decoded customers kept in memory by a worker.")
     ] = 200_000
     rocksdb_cache_bytes: Annotated[
         int, number(_MIB, 1 << 40, "bytes", "Block cache shared by the stores of all partitions.")
