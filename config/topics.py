@@ -27,3 +27,52 @@ class TopicSpec:
     partitions: int
     replicas: int
     config: dict[str, str]
+
+#: Header of a record that an HTTP request waits for: the request's id.
+HEADER_REQUEST = "offertide-request"
+#: Header of a re-keyed record or dead letter: topic/partition/offset where it was first written.
+HEADER_ORIGIN = "offertide-origin"
+#: Headers of a dead letter: why, and the bad fields as JSON.
+HEADER_REASON = "offertide-reason"
+HEADER_PROBLEMS = "offertide-problems"
+
+
+def topic_names(app_id: str) -> dict[str, str]:
+    """Full names of all topics, by their name here. The default app's topics have no prefix."""
+    prefix = "" if app_id == "offertide" else f"{app_id}."
+    names = (*CUSTOMER_TOPICS, CATALOG, DEAD_LETTERS)
+    return {name: prefix + name for name in names}
+
+
+def changelog_topic(app_id: str) -> str:
+    """The changelog of the one table, as Faust names it."""
+    return f"{app_id}-{TABLE}-changelog"
+
+
+#: The one table.
+TABLE = "customers"
+
+#: Compacted topics drop tombstones after this long; a store idle for longer is rebuilt.
+DELETE_RETENTION_MS = 24 * 3_600_000
+
+#: Raw topics keep records for 30 days.
+RAW_RETENTION_MS = 30 * 24 * 3_600_000
+
+MESSAGE_MAX_BYTES = 8 * 1024 * 1024
+
+
+def topic_specs(app_id: str, partitions: int, replicas: int, min_insync_replicas: int) -> list[TopicSpec]:
+    """Every topic the program creates, with what it must be created with."""
+    names = topic_names(app_id)
+    common = {
+        "min.insync.replicas": str(min_insync_replicas),
+        "max.message.bytes": str(MESSAGE_MAX_BYTES),
+        "unclean.leader.election.enable": "false",
+    }
+    raw = common | {"retention.ms": str(RAW_RETENTION_MS)}
+    compacted = common | {"cleanup.policy": "compact", "delete.retention.ms": str(DELETE_RETENTION_MS)}
+    specs = [TopicSpec(names[name], partitions, replicas, raw) for name in CUSTOMER_TOPICS]
+    specs.append(TopicSpec(names[DEAD_LETTERS], partitions, replicas, raw))
+    specs.append(TopicSpec(changelog_topic(app_id), partitions, replicas, compacted))
+    specs.append(TopicSpec(names[CATALOG], 1, replicas, compacted))
+    return specs

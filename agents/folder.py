@@ -1,0 +1,209 @@
+"""One Kafka record into one partition's state: check its key, decode, call the fold, keep what derives.
+
+Rules:
+
+1.  A record belongs here when its key is its body's customer and murmur2 of that key is this partition;
+    else it goes on to `rekeyed` through the outbox, with its original coordinates.
+2.  A record below its customer's watermark was folded before. A re-keyed one is judged by its original
+    coordinates, since a crash may send it twice.
+3.  What cannot be folded becomes a dead letter: the original bytes, coordinates, reason and problems.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from app.decision.fold import (
+    REFUSED,
+    Clock,
+    Verdict,
+    fold_decision,
+    fold_event,
+    fold_profile,
+    fold_response,
+    unpark,
+)
+from app.decision.ids import parse_routed_id
+from app.decision.records import (
+    DecisionMade,
+    Event,
+    Problem,
+    ProfileWrite,
+    Refused,
+    Response,
+    decode_decision,
+    decode_event,
+    decode_profile,
+    decode_response,
+)
+from app.decision.state import Customer, Parked
+from config.metrics import Metrics
+from config.topics import (
+    CUSTOMER_TOPICS,
+    DEAD_LETTERS,
+    DECISIONS,
+    EVENTS,
+    HEADER_ORIGIN,
+    HEADER_PROBLEMS,
+    HEADER_REASON,
+    HEADER_REQUEST,
+    PROFILES,
+    REKEYED,
+    RESPONSES,
+)
+from tables.layout import customer_key
+from tables.partition import Partition
+from tables.publisher import Derived
+from tables.routing import partition_of
+
+Body = Event | Response | ProfileWrite | DecisionMade
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a record was first written."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+    @classmethod
+    def parse(cls, text: bytes) -> Origin:
+        """Raises ValueError when the text is no origin."""
+        topic, partition, offset = text.decode().rsplit("/", 2)
+        if topic not in CUSTOMER_TOPICS:
+            raise ValueError(f"unknown topic {topic!r}")
+        return cls(topic, int(partition), int(offset))
+
+
+_DECODERS: dict[str, Callable[[bytes], Body | Refused]] = {
+    EVENTS: decode_event,
+    RESPONSES: decode_response,
+    DECISIONS: decode_decision,
+    PROFILES: decode_profile,
+}
+
+
+class Folder:
+    """Folds records into one partition.
+
+    Args:
+        partition: owned by this worker.
+        partitions: how many there are.
+        origin_id: this process's name in decision records, to take down its own overlays.
+        metrics: counts what happened.
+    """
+
+    def __init__(self, partition: Partition, partitions: int, origin_id: str, metrics: Metrics) -> None:
+        self._partition = partition
+        self._partitions = partitions
+        self._origin_id = origin_id
+        self._metrics = metrics
+
+    def fold(self, topic: int, record: Any, clock: Clock) -> None:
+        """Fold one record of a customer topic. Never raises for what a producer wrote."""
+        name = CUSTOMER_TOPICS[topic]
+        if name != REKEYED:
+            self._fold(name, topic, record, Origin(name, record.partition, record.offset), clock)
+            return
+        try:
+            origin = Origin.parse(_header(record, HEADER_ORIGIN) or b"")
+        except ValueError as error:
+            refused = Refused("invalid", (Problem(f"headers.{HEADER_ORIGIN}", str(error)),))
+            self._dead_letter(record.key, record.value, Origin(name, record.partition, record.offset), refused)
+            return
+        self._fold(origin.topic, None, record, origin, clock)
+
+    def _fold(self, name: str, topic: int | None, record: Any, origin: Origin, clock: Clock) -> None:
+        body = _DECODERS[name](record.value or b"")
+        if isinstance(body, Refused):
+            self._answer(record, Verdict(REFUSED, refused=body))
+            self._dead_letter(record.key, record.value, origin, body)
+            return
+        key = customer_key(body.tenant_id, body.customer_id)
+        if not self._belongs(key, record.key, rekeyed=topic is None):
+            self._rekey(key, record, origin)
+            return
+        customer = self._partition.open(key)
+        if _folded_before(customer, topic, origin):
+            self._metrics.records_skipped_total.labels(name).inc()
+            return
+        verdict = self._apply(customer, body, record, origin, clock)
+        if topic is None:
+            customer.rekeyed[f"{origin.topic}/{origin.partition}"] = origin.offset + 1
+        else:
+            customer.watermarks[topic] = origin.offset + 1
+        if verdict.refused is not None:
+            self._dead_letter(record.key, record.value, origin, verdict.refused)
+        if record.headers:
+            self._answer(record, verdict)
+
+    def _belongs(self, key: bytes, record_key: bytes | None, rekeyed: bool) -> bool:
+        if record_key != key and not rekeyed:
+            return False
+        return self._partition.holds(key) or partition_of(key, self._partitions) == self._partition.number
+
+    def _apply(self, customer: Customer, body: Body, record: Any, origin: Origin, clock: Clock) -> Verdict:
+        if isinstance(body, Event):
+            return fold_event(customer, body, record.timestamp, clock)
+        if isinstance(body, Response):
+            return fold_response(customer, body, record.timestamp, clock, str(origin))
+        if isinstance(body, ProfileWrite):
+            return fold_profile(customer, body, record.timestamp, clock)
+        return self._apply_decision(customer, body, clock)
+
+    def _apply_decision(self, customer: Customer, decision: DecisionMade, clock: Clock) -> Verdict:
+        verdict = fold_decision(customer, decision, clock)
+        if decision.origin == self._origin_id:
+            self._partition.overlays.folded(decision.sequence)
+        trace = bytes(decision.trace)
+        routed = parse_routed_id(decision.trace_id or "")
+        if routed is not None and trace != b"null":
+            self._partition.keep_trace(routed.at_ms, decision.trace_id or "", trace)
+        for unparked in unpark(customer, clock):
+            if unparked.verdict.refused is not None:
+                self._give_up(unparked.parked, unparked.verdict.refused)
+        return verdict
+
+    def _give_up(self, parked: Parked, refused: Refused) -> None:
+        self._dead_letter(None, parked.body, Origin.parse(parked.source.encode()), refused)
+
+    def _answer(self, record: Any, verdict: Verdict) -> None:
+        request_id = _header(record, HEADER_REQUEST)
+        if request_id is not None:
+            self._partition.waiters.settle(request_id.decode("utf-8", "replace"), verdict)
+
+    def _rekey(self, key: bytes, record: Any, origin: Origin) -> None:
+        headers = [(name, value) for name, value in record.headers if name == HEADER_REQUEST]
+        headers.append((HEADER_ORIGIN, str(origin).encode()))
+        target = partition_of(key, self._partitions)
+        self._partition.outbox.add(Derived(REKEYED, target, key, record.value, tuple(headers)))
+        self._metrics.rekeyed_total.inc()
+
+    def _dead_letter(self, key: bytes | None, value: bytes | None, origin: Origin, refused: Refused) -> None:
+        headers = (
+            (HEADER_ORIGIN, str(origin).encode()),
+            (HEADER_REASON, refused.reason.encode()),
+            (HEADER_PROBLEMS, msgspec.json.encode(refused.problems)),
+        )
+        self._partition.outbox.add(Derived(DEAD_LETTERS, self._partition.number, key, value, headers))
+        self._metrics.dead_letters_total.labels(refused.reason).inc()
+
+
+def _folded_before(customer: Customer, topic: int | None, origin: Origin) -> bool:
+    if topic is not None:
+        return origin.offset < customer.watermarks[topic]
+    return origin.offset < customer.rekeyed.get(f"{origin.topic}/{origin.partition}", 0)
+
+
+def _header(record: Any, name: str) -> bytes | None:
+    headers: Iterable[tuple[str, bytes]] = record.headers
+    for header, value in headers:
+        if header == name:
+            return value
+    return None

@@ -1,0 +1,266 @@
+"""Taking, holding and losing the partitions of this worker.
+
+Taking one: open its store → read the changelog back into it → ask the customer topics for their ends → seek
+them to the state's position → fold up to those ends → ready. Whatever breaks it (Kafka away, a full disk, a
+foreign write in the changelog) sends it back to the beginning, alone, with back-off; what this worker has in
+memory is dropped before, so nothing unfounded is ever answered or written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import structlog
+from aiokafka.errors import KafkaError
+
+from agents.fold_loop import FoldLoop
+from agents.folder import Folder
+from agents.inbox import Chunk
+from app.decision.catalogue import CatalogSnapshot
+from config.metrics import Metrics
+from config.settings import Settings
+from config.topics import DELETE_RETENTION_MS, changelog_topic
+from tables.changelog import ChangelogReader, ChangelogWriter, LandedElsewhereError, StoreAheadError
+from tables.partition import Partition, Partitions, Phase
+from tables.publisher import Publisher
+from tables.store import PartitionStore, StoreMemory
+
+#: Changelogs read back at the same time.
+RECOVERIES = 4
+
+#: A partition that failed is tried again after this long, doubling up to the most, in seconds.
+BACKOFF_FIRST_S = 0.2
+BACKOFF_MOST_S = 10.0
+
+log = structlog.get_logger(__name__)
+
+
+class Source(Protocol):
+    """The consumer, as far as a partition's owner needs it. Topics are indexes of CUSTOMER_TOPICS."""
+
+    async def ends(self, partition: int) -> Mapping[int, int]:
+        """Offsets after the last record, by topic."""
+        ...
+
+    async def resume(self, partition: int, positions: Mapping[int, int]) -> None:
+        """Seek there and fetch."""
+        ...
+
+    def pause(self, partition: int) -> None:
+        """Fetch no more of this partition."""
+        ...
+
+
+class Held(msgspec.Struct):
+    """A partition being taken or held: what runs for it."""
+
+    partition: Partition
+    task: asyncio.Task[None]
+    loop: FoldLoop | None = None
+    store: PartitionStore | None = None
+
+
+class Host:
+    """The partitions of one worker."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        partitions: Partitions,
+        publisher: Publisher,
+        catalogue: Callable[[], CatalogSnapshot],
+        catalogue_ready: Callable[[], Awaitable[None]],
+        metrics: Metrics,
+        origin_id: str,
+    ) -> None:
+        self._settings = settings
+        self._partitions = partitions
+        self._publisher = publisher
+        self._catalogue = catalogue
+        self._catalogue_ready = catalogue_ready
+        self._metrics = metrics
+        self._origin_id = origin_id
+        self._memory = StoreMemory(settings.rocksdb_cache_bytes, settings.rocksdb_write_buffer_bytes)
+        self._topic = changelog_topic(settings.app_id)
+        self._reader = ChangelogReader(self._topic, settings.bootstrap_servers, metrics)
+        self._recoveries = asyncio.Semaphore(RECOVERIES)
+        self._held: dict[int, Held] = {}
+        self.source: Source | None = None
+
+    def take(self, numbers: Iterable[int]) -> None:
+        """Begin to hold these partitions. Those still held from before must have been released."""
+        for number in sorted(numbers):
+            partition = self._partitions.own(number)
+            task = asyncio.create_task(self._hold(partition), name=f"partition-{number}")
+            self._held[number] = Held(partition, task)
+
+    def lose(self) -> None:
+        """Stop answering and folding at once; `released` waits for the batches in hand."""
+        for number, held in self._held.items():
+            self._metrics.partition_ready.labels(str(number)).set(0)
+            held.partition.phase = Phase.STOPPED
+            held.partition.reason = "the partition moves"
+            held.partition.waiters.abandon("the partition moves to another worker")
+            if held.loop is None:
+                held.task.cancel()
+            else:
+                held.loop.stop()
+
+    async def released(self) -> None:
+        """All partitions are let go and their stores closed."""
+        held, self._held = self._held, {}
+        if held:
+            await asyncio.wait([each.task for each in held.values()])
+        for number in held:
+            self._partitions.release(number, "the partition moves")
+
+    async def offer(self, number: int, chunk: Chunk) -> None:
+        """Hand a chunk to its partition, waiting for room; dropped when nobody here folds it."""
+        held = self._held.get(number)
+        if held is None or held.loop is None:
+            chunk.done()
+            return
+        await held.loop.inbox.put(chunk)
+
+    def durable(self) -> Mapping[tuple[int, int], int]:
+        """Next offset by (topic index, partition), as the control records have it."""
+        return {
+            (topic, held.partition.number): offset
+            for held in self._held.values()
+            if held.partition.store is not None
+            for topic, offset in enumerate(held.partition.control.positions)
+        }
+
+    async def _hold(self, partition: Partition) -> None:
+        held_from, delay_s = time.monotonic(), BACKOFF_FIRST_S
+        while True:
+            try:
+                await self._recover_and_fold(partition)
+                return
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it was, the partition recovers from the log
+                self._fail(partition, error)
+                if time.monotonic() - held_from > 10 * BACKOFF_MOST_S:
+                    held_from, delay_s = time.monotonic(), BACKOFF_FIRST_S
+            finally:
+                self._close(partition)
+            if partition.phase is Phase.STOPPED:
+                return
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, BACKOFF_MOST_S)
+
+    async def _recover_and_fold(self, partition: Partition) -> None:
+        settings, number = self._settings, partition.number
+        source = self.source
+        assert source is not None
+        writer = ChangelogWriter(
+            self._topic,
+            number,
+            settings.bootstrap_servers,
+            settings.idempotent_producer,
+            settings.publish_timeout_ms,
+            self._metrics,
+        )
+        partition.phase, partition.reason = Phase.RECOVERING, "waiting for its turn to recover"
+        await writer.start()
+        try:
+            async with self._recoveries:
+                end = await self._recover(partition)
+            partition.reason = "waiting for the catalogue"
+            await self._catalogue_ready()
+            ends = await source.ends(number)
+            loop = FoldLoop(
+                partition=partition,
+                folder=Folder(partition, settings.partitions, self._origin_id, self._metrics),
+                writer=writer,
+                publisher=self._publisher,
+                catalogue=self._catalogue,
+                clock_ms=_wall_ms,
+                metrics=self._metrics,
+                batch_records=settings.batch_max_records,
+                trace_retention_ms=settings.trace_retention_ms,
+                # The embedded broker does not tell a log's end rightly.
+                expected_offset=end if settings.idempotent_producer else None,
+                ends=ends,
+            )
+            self._held[number].loop = loop
+            partition.phase, partition.reason = Phase.FOLDING, "folding what came meanwhile"
+            await source.resume(number, dict(enumerate(partition.positions)))
+            await loop.run()
+        finally:
+            await writer.stop()
+
+    async def _recover(self, partition: Partition) -> int:
+        """Bring the store level with its changelog and attach it; returns where the changelog ends."""
+        number, path = partition.number, self._store_path(partition.number)
+        partition.reason = "reading its changelog"
+        started = time.monotonic()
+        store = PartitionStore(path, self._memory)
+        self._held[number].store = store
+        idle_ms = _wall_ms() - store.control().now_ms
+        if store.offset >= 0 and idle_ms > DELETE_RETENTION_MS:
+            log.warning("store too old, rebuilding", partition=number, idle_ms=idle_ms)
+            store = self._rebuild(number, store)
+        try:
+            end, applied = await self._reader.recover(store, number)
+        except StoreAheadError as error:
+            log.warning("store ahead of its changelog, rebuilding", partition=number, error=str(error))
+            store = self._rebuild(number, store)
+            end, applied = await self._reader.recover(store, number)
+        partition.attach(store)
+        log.info(
+            "partition recovered",
+            partition=number,
+            records=applied,
+            seconds=round(time.monotonic() - started, 3),
+        )
+        return end
+
+    def _rebuild(self, number: int, store: PartitionStore) -> PartitionStore:
+        store.destroy()
+        self._metrics.recoveries_total.labels("rebuilt").inc()
+        fresh = PartitionStore(self._store_path(number), self._memory)
+        self._held[number].store = fresh
+        return fresh
+
+    def _fail(self, partition: Partition, error: Exception) -> None:
+        number = partition.number
+        reason = type(error).__name__
+        self._metrics.partition_ready.labels(str(number)).set(0)
+        self._metrics.batch_failures_total.labels(reason).inc()
+        self._metrics.recoveries_total.labels("failed").inc()
+        expected = isinstance(error, KafkaError | OSError | LandedElsewhereError)
+        log.error("partition stopped, recovering", partition=number, error=repr(error), exc_info=not expected)
+        if self.source is not None:
+            self.source.pause(number)
+        if partition.phase is not Phase.STOPPED:
+            partition.phase = Phase.RECOVERING
+        partition.reason = f"stopped by {reason}: {error}"
+        held = self._held[number]
+        held.loop = None
+        if isinstance(error, LandedElsewhereError) and held.store is not None:
+            partition.drop(partition.reason)
+            held.store.destroy()
+            held.store = None
+
+    def _close(self, partition: Partition) -> None:
+        partition.drop(partition.reason)
+        held = self._held.get(partition.number)
+        if held is not None and held.store is not None:
+            held.store.close()
+            held.store = None
+
+    def _store_path(self, number: int) -> Path:
+        return self._settings.data_dir / self._settings.app_id / "stores" / f"{number}.db"
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+

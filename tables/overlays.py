@@ -1,0 +1,81 @@
+"""Decisions this process made whose records are not folded yet, laid beside the state, never in it.
+
+Rules:
+
+1.  A decision's overlay exists from the moment it is decided, so the next concurrent call sees it.
+2.  The fold of its own record takes it down. Records of one process are folded in `sequence` order, so the
+    fold of a later one takes down every earlier one too: what was not folded by then never reached Kafka.
+3.  A publish that certainly did not happen takes its overlay down at once; one whose outcome is unknown
+    keeps it (a contact too many is counted, never one too few).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from app.decision.state import Contact, Recommendation
+
+
+class Overlay(msgspec.Struct, frozen=True):
+    """One decision made and not folded."""
+
+    sequence: int
+    customer: bytes
+    recommendation: Recommendation
+    contacts: tuple[Contact, ...]
+
+
+class Overlays:
+    """The overlays of one partition."""
+
+    def __init__(self) -> None:
+        self._by_sequence: dict[int, Overlay] = {}
+        self._by_customer: dict[bytes, list[Overlay]] = {}
+        self._next = 1
+
+    def __len__(self) -> int:
+        return len(self._by_sequence)
+
+    def next_sequence(self) -> int:
+        """The number of the decision being made; each is given once."""
+        sequence = self._next
+        self._next += 1
+        return sequence
+
+    def add(self, overlay: Overlay) -> None:
+        self._by_sequence[overlay.sequence] = overlay
+        self._by_customer.setdefault(overlay.customer, []).append(overlay)
+
+    def of(self, customer: bytes) -> Sequence[Overlay]:
+        """The customer's overlays, oldest first."""
+        return self._by_customer.get(customer, ())
+
+    def folded(self, sequence: int) -> None:
+        """The record with this sequence was folded: it and every earlier one come down."""
+        for number in list(self._until(sequence)):
+            self._remove(number)
+
+    def withdraw(self, sequence: int) -> None:
+        """This decision's record certainly did not reach Kafka."""
+        if sequence in self._by_sequence:
+            self._remove(sequence)
+
+    def clear(self) -> None:
+        """The partition is no longer this process's to answer for. Sequence numbers go on."""
+        self._by_sequence.clear()
+        self._by_customer.clear()
+
+    def _until(self, sequence: int) -> Iterator[int]:
+        for number in self._by_sequence:
+            if number > sequence:
+                return
+            yield number
+
+    def _remove(self, sequence: int) -> None:
+        overlay = self._by_sequence.pop(sequence)
+        siblings = self._by_customer[overlay.customer]
+        siblings.remove(overlay)
+        if not siblings:
+            del self._by_customer[overlay.customer]

@@ -1,0 +1,262 @@
+"""One partition's state as this worker holds it: stored values, decoded cache, overlays, waiters, outbox.
+
+Rules:
+
+1.  `positions` is what the fold has reached in memory; `control` what is durable. A reader sees the fold's
+    state: every record it reflects is on Kafka already.
+2.  A customer changed by the batch in hand is pinned; others may leave the cache any time.
+3.  Any failure between fold and write makes memory worthless: `drop` forgets it and fails who waits.
+4.  Nothing is answered from a partition that is not `READY`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from enum import Enum
+
+from app.decision.state import Contact, Customer, Recommendation
+from config.metrics import Metrics
+from tables.codec import Change, changes_of, load_customer, new_customer, settle
+from tables.control import ORIGIN, Control, encode_control
+from tables.layout import CONTROL_KEY, Kind, trace_key
+from tables.outbox import Outbox
+from tables.overlays import Overlays
+from tables.store import PartitionStore
+from tables.waiters import Waiters
+
+
+class PartitionClosedError(Exception):
+    """The partition has no store on this worker. Retryable: it recovers or moved."""
+
+
+class Phase(Enum):
+    """Where a partition stands on this worker."""
+
+    RECOVERING = "recovering"
+    FOLDING = "folding"
+    READY = "ready"
+    STOPPED = "stopped"
+
+
+class Batch:
+    """One micro-batch's changes, ready for the changelog: groups that must not be torn, control last."""
+
+    def __init__(self, groups: list[list[Change]], control: Control) -> None:
+        self.groups = groups
+        self.control = control
+        self.control_change: Change = (CONTROL_KEY, encode_control(control))
+
+
+class Partition:
+    """The state of one partition."""
+
+    def __init__(self, number: int, cache_customers: int, max_waiters: int, metrics: Metrics) -> None:
+        self.number = number
+        self.phase = Phase.RECOVERING
+        #: Why it is not ready, for people.
+        self.reason = "waiting for its store"
+        self.store: PartitionStore | None = None
+        self.control: Control = ORIGIN
+        self.positions: list[int] = list(ORIGIN.positions)
+        self.overlays = Overlays()
+        self.waiters = Waiters(max_waiters)
+        self.outbox = Outbox()
+        self._metrics = metrics
+        self._cache: OrderedDict[bytes, Customer] = OrderedDict()
+        self._cache_customers = cache_customers
+        self._changed: dict[bytes, Customer] = {}
+        self._traces: list[Change] = []
+        self._folded: list[tuple[int, int, int]] = []
+        self._hits = metrics.cache_hits_total
+        self._misses = metrics.cache_misses_total
+
+    @property
+    def ready(self) -> bool:
+        return self.phase is Phase.READY
+
+    def attach(self, store: PartitionStore) -> None:
+        """Take the recovered store's position as this partition's."""
+        self.drop("recovered anew")
+        self.store = store
+        self.control = store.control()
+        self.positions = list(self.control.positions)
+        self.outbox.restore(
+            self.control.outbox_end, self.control.outbox_published, store.scan(Kind.OUTBOX.value)
+        )
+
+    def drop(self, reason: str) -> None:
+        """Forget all that is in memory only, and fail who waits for it."""
+        self._cache.clear()
+        self._changed.clear()
+        self._traces.clear()
+        self._folded.clear()
+        self.overlays.clear()
+        self.waiters.abandon(reason)
+        self.store = None
+
+    # -- reading
+
+    def customer(self, key: bytes) -> Customer | None:
+        """The customer as folded so far, or None. For readers; the fold uses `open`."""
+        found = self._cache.get(key)
+        if found is not None:
+            self._cache.move_to_end(key)
+            self._hits.inc()
+            return found
+        self._misses.inc()
+        loaded = load_customer(key, self._store.get)
+        if loaded is not None:
+            self._cache[key] = loaded
+            self._evict()
+        return loaded
+
+    def contacts(self, key: bytes, customer: Customer | None) -> list[Contact]:
+        """The customer's contacts, those of decisions not folded yet included."""
+        contacts = [] if customer is None else list(customer.contacts.entries)
+        for overlay in self.overlays.of(key):
+            contacts.extend(overlay.contacts)
+        return contacts
+
+    def recommendations(self, key: bytes, customer: Customer | None) -> list[Recommendation]:
+        """The customer's recommendations, oldest first, those not folded yet included."""
+        known = [] if customer is None else list(customer.recommendations.entries)
+        known.extend(overlay.recommendation for overlay in self.overlays.of(key))
+        return known
+
+    def trace(self, at_ms: int, trace_id: str) -> bytes | None:
+        """The trace as it is served, JSON, when it is durable and not expired."""
+        key = trace_key(at_ms, trace_id)
+        for fresh, value in self._traces:
+            if fresh == key:
+                return value
+        return self._store.get(key)
+
+    # -- folding
+
+    def holds(self, key: bytes) -> bool:
+        """Whether this customer is in memory, and so known to belong to this partition."""
+        return key in self._cache
+
+    def open(self, key: bytes) -> Customer:
+        """The customer to fold into, pinned until the batch is written; a new one when unknown."""
+        found = self._changed.get(key)
+        if found is not None:
+            return found
+        found = self._cache.get(key)
+        if found is None:
+            found = load_customer(key, self._store.get) or new_customer(key)
+            self._cache[key] = found
+        else:
+            self._cache.move_to_end(key)
+        self._changed[key] = found
+        return found
+
+    def keep_trace(self, at_ms: int, trace_id: str, trace: bytes) -> None:
+        self._traces.append((trace_key(at_ms, trace_id), trace))
+
+    def passed(self, topic: int, first: int, end: int) -> None:
+        """Records [first, end) of a topic are folded, skipped or dead-lettered."""
+        self.positions[topic] = end
+        self._folded.append((topic, first, end))
+
+    @property
+    def dirty(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self._folded or self._changed or self._traces or self.outbox.unforgotten)
+
+    def seal(self, now_ms: int, catalogue_version: int, expired_traces: Sequence[bytes] = ()) -> Batch:
+        """The batch in hand, for the changelog. Nothing may be folded until `written` or `drop`."""
+        groups = [changes_of(customer) for customer in self._changed.values()]
+        groups.extend([change] for change in self._traces)
+        groups.extend([(key, None)] for key in expired_traces)
+        groups.extend([change] for change in self.outbox.changes())
+        control = Control(
+            epoch=self.control.epoch,
+            batch=self.control.batch + 1,
+            positions=tuple(self.positions),
+            folded=tuple(self._folded),
+            now_ms=now_ms,
+            catalogue_version=catalogue_version,
+            outbox_end=self.outbox.end,
+            outbox_published=self.outbox.published,
+        )
+        return Batch(groups, control)
+
+    def written(self, batch: Batch, first_offset: int, last_offset: int) -> None:
+        """The changelog holds the batch: store it, with its position, in one atomic write."""
+        changes = [change for group in batch.groups for change in group]
+        changes.append(batch.control_change)
+        self._store.apply(changes, first_offset, last_offset)
+        self.control = batch.control
+        for customer in self._changed.values():
+            settle(customer)
+        self._changed.clear()
+        self._traces.clear()
+        self._folded.clear()
+        self.outbox.written(batch.control.outbox_published)
+        self._evict()
+
+    def expired_traces(self, before_ms: int, limit: int) -> list[bytes]:
+        """Keys of the oldest stored traces made before an instant, at most `limit`."""
+        keys: list[bytes] = []
+        end = trace_key(before_ms, "")
+        for key, _ in self._store.scan(Kind.TRACE.value):
+            if key >= end or len(keys) >= limit:
+                break
+            keys.append(key)
+        return keys
+
+    @property
+    def _store(self) -> PartitionStore:
+        if self.store is None:
+            raise PartitionClosedError(f"partition {self.number} has no store: {self.reason}")
+        return self.store
+
+    def _evict(self) -> None:
+        cache, changed = self._cache, self._changed
+        excess = len(cache) - self._cache_customers
+        if excess <= 0:
+            return
+        pinned: list[bytes] = []
+        while excess > 0 and cache:
+            key, customer = cache.popitem(last=False)
+            if key in changed:
+                pinned.append(key)
+                cache[key] = customer
+                if len(pinned) >= len(changed):
+                    break
+            else:
+                excess -= 1
+
+
+class Partitions:
+    """The partitions this worker owns, by number."""
+
+    def __init__(self, count: int, cache_customers: int, max_waiters: int, metrics: Metrics) -> None:
+        self.count = count
+        self._cache_customers = cache_customers
+        self._max_waiters = max_waiters
+        self._metrics = metrics
+        self._owned: dict[int, Partition] = {}
+
+    def __iter__(self) -> Iterator[Partition]:
+        return iter(tuple(self._owned.values()))
+
+    def get(self, number: int) -> Partition | None:
+        return self._owned.get(number)
+
+    def own(self, number: int) -> Partition:
+        """Begin to hold a partition; it is not ready yet."""
+        share = max(self._cache_customers // self.count, 64)
+        partition = Partition(number, share, self._max_waiters, self._metrics)
+        self._owned[number] = partition
+        return partition
+
+    def release(self, number: int, reason: str) -> None:
+        """Hold the partition no more."""
+        partition = self._owned.pop(number, None)
+        if partition is not None:
+            partition.phase = Phase.STOPPED
+            partition.reason = reason
+            partition.drop(reason)

@@ -1,0 +1,167 @@
+"""Records to Kafka: by key or partition, acknowledged by all replicas that must hold them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    UnknownTopicOrPartitionError,
+)
+
+from config.topics import MESSAGE_MAX_BYTES
+from tables.routing import partition_of
+
+Headers = Sequence[tuple[str, bytes]]
+
+#: Batches of several records aim at this size.
+BATCH_BYTES = 512 * 1024
+
+
+class Derived(msgspec.Struct, frozen=True, array_like=True):
+    """A record to publish: `topic` is a name of `config.topics`. Stored in the outbox; append fields only."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class PublishError(Exception):
+    """A record was not acknowledged. External, retryable.
+
+    `certain` says that it is certainly not on Kafka; else it may be.
+    """
+
+    def __init__(self, message: str, certain: bool) -> None:
+        super().__init__(message)
+        self.certain = certain
+
+
+class Publisher:
+    """The worker's producer.
+
+    Args:
+        bootstrap: the brokers, each host:port.
+        client_id: name in the broker's logs.
+        topics: full topic names by their name in `config.topics`.
+        partitions: of each customer topic.
+        timeout_ms: how long an acknowledgement may take.
+        idempotent: whether the broker removes duplicates of a retried send.
+    """
+
+    def __init__(
+        self,
+        bootstrap: Sequence[str],
+        client_id: str,
+        topics: dict[str, str],
+        partitions: int,
+        timeout_ms: int,
+        idempotent: bool,
+    ) -> None:
+        self._topics = topics
+        self._partitions = partitions
+        self._timeout_s = timeout_ms / 1000
+        self._order: dict[tuple[str, int], asyncio.Lock] = {}
+        self._arguments = {
+            "bootstrap_servers": list(bootstrap),
+            "client_id": client_id,
+            "acks": "all",
+            "enable_idempotence": idempotent,
+            "max_request_size": MESSAGE_MAX_BYTES,
+            "max_batch_size": MESSAGE_MAX_BYTES - 64 * 1024,
+            "linger_ms": 0,
+            "request_timeout_ms": timeout_ms,
+            "retry_backoff_ms": 50,
+        }
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            aiokafka.errors.KafkaError: no broker answers.
+        """
+        producer = AIOKafkaProducer(**self._arguments)
+        await producer.start()
+        self._producer = producer
+
+    async def stop(self) -> None:
+        """Send what is buffered, then disconnect."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await producer.stop()
+
+    async def publish(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+        partition: int | None = None,
+    ) -> int:
+        """The offset of the record, once all replicas that must hold it do.
+
+        Records of one partition are sent in the order of the calls.
+
+        Args:
+            topic: a name of `config.topics`.
+            partition: by default murmur2 of the key.
+
+        Raises:
+            PublishError: not acknowledged in time, or refused.
+        """
+        producer = self._producer
+        if producer is None:
+            raise PublishError("the producer is stopped", certain=True)
+        if partition is None:
+            partition = partition_of(key or b"", self._partitions)
+        order = self._order.setdefault((topic, partition), asyncio.Lock())
+        try:
+            async with asyncio.timeout(self._timeout_s), order:
+                sent = await producer.send(
+                    self._topics[topic], value, key, partition=partition, headers=list(headers)
+                )
+        except (MessageSizeTooLargeError, UnknownTopicOrPartitionError) as error:
+            raise PublishError(f"{topic}: {error}", certain=True) from error
+        except (KafkaError, TimeoutError) as error:
+            raise PublishError(f"{topic}: not sent: {error!r}", certain=True) from error
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                metadata = await asyncio.shield(sent)
+        except (KafkaError, TimeoutError) as error:
+            raise PublishError(f"{topic}: not acknowledged: {error!r}", certain=False) from error
+        return int(metadata.offset)
+
+    async def publish_in_order(self, records: Sequence[Derived]) -> None:
+        """Publish records of one topic partition as whole batches, one after the other.
+
+        Raises:
+            PublishError: a batch was not acknowledged; it and those after it must be sent again, in order.
+        """
+        producer = self._producer
+        if producer is None:
+            raise PublishError("the producer is stopped", certain=True)
+        topic, partition = self._topics[records[0].topic], records[0].partition
+        waiting = deque(records)
+        while waiting:
+            builder = producer.create_batch()
+            while waiting and (builder.record_count() == 0 or builder.size() < BATCH_BYTES):
+                record = waiting[0]
+                appended = builder.append(
+                    key=record.key, value=record.value, timestamp=None, headers=list(record.headers)
+                )
+                if appended is None:
+                    break
+                waiting.popleft()
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await (await producer.send_batch(builder, topic, partition=partition))
+            except (KafkaError, TimeoutError) as error:
+                raise PublishError(f"{topic} {partition}: not acknowledged: {error!r}", certain=False) from error
