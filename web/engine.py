@@ -1,0 +1,31 @@
+"""What the views work with: the worker's state, log, catalogue and clock, handed over once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.decision.catalogue import CatalogSnapshot
+from config.metrics import Metrics
+from config.settings import Settings
+from tables.partition import Partitions
+from tables.publisher import Publisher
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One worker, as its views see it.
+
+    `origin_id` names this process in decision records; `clock_ms` is epoch milliseconds; `chance` gives
+    12 fresh hexadecimal digits.
+    """
+
+    settings: Settings
+    partitions: Partitions
+    publisher: Publisher
+    catalogue: Callable[[], CatalogSnapshot]
+    catalogue_ready: Callable[[], bool]
+    metrics: Metrics
+    origin_id: str
+    clock_ms: Callable[[], int]
+    chance: Callable[[], str]
