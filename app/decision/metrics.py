@@ -24,7 +24,7 @@ from app.decision.state import Window
 
 BUCKETS = 60
 
-#: Larger amounts are not counted: sixty buckets of any number of them could not be summed.
+#: Larger amounts are not counted: sums of them could leave the range of a float.
 VALUE_MAX = 1e100
 
 
@@ -87,12 +87,14 @@ def read(window: Window | None, metric: CompiledMetric, now_ms: int) -> float:
 
 
 def field_value(metric: CompiledMetric, data: object) -> float | None:
-    """What an event adds to a sum, or None when its field is missing or no number; never raises.
+    """What an event adds: 1 to a count, its field to a sum, None when that is no number. Never raises.
 
     Args:
-        metric: A metric with a field.
+        metric: The metric, compiled.
         data: The event's `data`; for an outcome the mapping with `conversionValue`, `offerId`, `channelId`.
     """
+    if not metric.field:
+        return 1.0
     value = data
     for name in metric.field:
         if not isinstance(value, dict):

@@ -1,0 +1,152 @@
+"""The compiled catalogue: what every decision and every fold looks things up in.
+
+Rules of this module:
+
+1.  A snapshot never changes; a change makes a new one in which only its tenant is compiled anew.
+2.  What `check_tenant` finds nothing wrong with compiles. What is wrong all the same (an older record, say)
+    is left out of what it would take part in; compiling never raises.
+3.  Look-ups find entities of any status by id or key; only active ones take part in decisions and metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from app.decision.entities import BehaviouralMetric, DecisionFlow, Entity, OutcomeType
+from app.decision.flow import CompiledFlow, compile_flow
+from app.decision.index import EntityIndex, EntityKey
+from app.decision.metrics import CompiledMetric, compile_metric
+from app.decision.outcomes import OUTCOME_ALIASES, SYSTEM_OUTCOMES, canonical_event_type
+from app.decision.problems import Problem
+from app.decision.references import check_tenant, users_of
+from app.decision.routing import ChannelChoice, Router
+from app.decision.validation import load_entity
+
+__all__ = [
+    "CatalogSnapshot",
+    "ChannelChoice",
+    "EntityKey",
+    "Problem",
+    "TenantCatalogue",
+    "check_tenant",
+    "compile_tenant",
+    "load_entity",
+    "users_of",
+]
+
+
+class TenantCatalogue(EntityIndex):
+    """One tenant's catalogue, compiled. `entities` is what it was compiled from."""
+
+    __slots__ = ("_by_event_type", "_outcomes", "_router", "entities", "flows", "metrics", "tenant_id")
+
+    def __init__(self, tenant_id: str, entities: Mapping[EntityKey, Entity]) -> None:
+        super().__init__(entities)
+        self.tenant_id = tenant_id
+        self.entities = entities
+        self._outcomes: dict[str, OutcomeType] = dict(SYSTEM_OUTCOMES)
+        for outcome in self.all("outcome-types", OutcomeType):
+            self._outcomes.setdefault(outcome.id, outcome)
+            self._outcomes.setdefault(outcome.key, outcome)
+        for alias, key in OUTCOME_ALIASES.items():
+            self._outcomes[alias] = self._outcomes[key]
+        #: Active behavioural metrics by key.
+        self.metrics: Mapping[str, CompiledMetric] = {}
+        self._by_event_type: Mapping[str, tuple[CompiledMetric, ...]] = {}
+        by_reference = self._compile_metrics()
+        #: Active decision flows by id.
+        self.flows: Mapping[str, CompiledFlow] = {
+            flow.id: compile_flow(flow, self, by_reference)
+            for flow in self.all("decision-flows", DecisionFlow)
+            if flow.status == "active"
+        }
+        self._router = Router(self, self.flows)
+
+    def _compile_metrics(self) -> Mapping[str, CompiledMetric]:
+        """Fill `metrics` and what `metrics_for` answers; returns the metrics by id and by key."""
+        metrics: dict[str, CompiledMetric] = {}
+        by_reference: dict[str, CompiledMetric] = {}
+        by_event_type: dict[str, list[CompiledMetric]] = {}
+        for metric in self.all("behavioral-metrics", BehaviouralMetric):
+            if metric.status != "active":
+                continue
+            compiled = metrics[metric.key] = compile_metric(metric)
+            by_reference[metric.id] = by_reference[metric.key] = compiled
+            for event_type in {canonical_event_type(name): None for name in metric.event_types}:
+                by_event_type.setdefault(event_type, []).append(compiled)
+        for alias, key in OUTCOME_ALIASES.items():
+            if f"outcome.{key}" in by_event_type:
+                by_event_type[f"outcome.{alias}"] = by_event_type[f"outcome.{key}"]
+        self.metrics = metrics
+        self._by_event_type = {name: tuple(found) for name, found in by_event_type.items()}
+        return by_reference
+
+    def metrics_for(self, event_type: str) -> tuple[CompiledMetric, ...]:
+        """The metrics that an event of this type counts into; an outcome's type is `outcome.<key>`."""
+        return self._by_event_type.get(event_type, ())
+
+    def outcome_type(self, key: str) -> OutcomeType | None:
+        """The outcome type of this key, the tenant's or a system one. `conversion` is `convert`."""
+        return self._outcomes.get(key)
+
+    def resolve_channel(self, name: str) -> ChannelChoice | None:
+        """What a request means by a channel's id, key or type; None when it is none of them."""
+        return self._router.channel(name)
+
+    def resolve_flow(
+        self, ref: str | None, channel_id: str | None, placement_id: str | None
+    ) -> CompiledFlow | None:
+        """The flow that decides a request, or None.
+
+        A flow that is named (id or key) is that flow or, unknown or not active, None: never another. Else
+        the route for channel and placement, the route for the channel, the default flow, the active flow
+        updated last; between equals the one updated last, then the lower id.
+
+        Args:
+            ref: Id or key of the flow that the request names.
+            channel_id: The request's channel by id, key or type.
+            placement_id: The request's (first) placement by id or key; it also tells the channel.
+        """
+        if ref is not None:
+            flow_id = self.id_of("decision-flows", ref)
+            return None if flow_id is None else self.flows.get(flow_id)
+        return self._router.flow(channel_id, placement_id)
+
+
+def compile_tenant(tenant_id: str, entities: Mapping[EntityKey, Entity]) -> TenantCatalogue:
+    """One tenant's entities, by (kind in the plural, id), ready to decide with. Never raises."""
+    return TenantCatalogue(tenant_id, entities)
+
+
+class CatalogSnapshot:
+    """Every tenant's catalogue as of one version. Immutable; swapped as a whole."""
+
+    __slots__ = ("_tenants", "version")
+
+    def __init__(self, version: int = 0, tenants: Mapping[str, TenantCatalogue] | None = None) -> None:
+        self.version = version
+        self._tenants: Mapping[str, TenantCatalogue] = tenants or {}
+
+    def tenant(self, tenant_id: str) -> TenantCatalogue:
+        """The tenant's catalogue; an empty one (with the system outcome types) for an unknown tenant."""
+        found = self._tenants.get(tenant_id)
+        return found if found is not None else _EMPTY
+
+    def tenant_ids(self) -> tuple[str, ...]:
+        """The tenants that have a catalogue, in order."""
+        return tuple(sorted(self._tenants))
+
+    def with_changes(
+        self, tenant_id: str, changes: Mapping[EntityKey, Entity | None], version: int
+    ) -> CatalogSnapshot:
+        """A snapshot of `version` in which these entities of one tenant are replaced, or, None, gone."""
+        entities = dict(self.tenant(tenant_id).entities)
+        for key, entity in changes.items():
+            if entity is None:
+                entities.pop(key, None)
+            else:
+                entities[key] = entity
+        return CatalogSnapshot(version, {**self._tenants, tenant_id: compile_tenant(tenant_id, entities)})
+
+
+_EMPTY = compile_tenant("", {})

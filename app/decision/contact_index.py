@@ -1,0 +1,92 @@
+"""Sorting a customer's contacts by what contact policies count.
+
+Rules of this module:
+
+1.  A counter is one list of contact times: those in one scope, on the channels that the policy is
+    restricted to. Policies with the same scope and channels share one.
+2.  A contact belongs to the category it was made in and that one's parent, and to its offer's subcategory
+    of today (the contact log does not keep it). It adds to a counter once, however it got there.
+3.  All counters are filled in one pass over the contacts, by a few look-ups for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from app.decision.entities import Category, Offer
+from app.decision.index import EntityIndex
+from app.decision.scopes import EVERYWHERE, Where
+from app.decision.state import Contact
+
+#: What a counter counts: a scope, and the channels (by id) it is restricted to.
+Counted = tuple[Where, frozenset[str] | None]
+#: Counters that a contact adds to, each with the channels it is restricted to.
+_Hits = tuple[tuple[int, frozenset[str] | None], ...]
+
+
+class ContactIndex:
+    """The counters of one flow's contact policies."""
+
+    __slots__ = ("_by_category", "_by_subcategory_offer", "_everywhere", "_simple")
+
+    def __init__(self, counters: Mapping[Counted, int], index: EntityIndex) -> None:
+        hits: dict[Where, _Hits] = {}
+        for (where, channels), counter in counters.items():
+            hits[where] = (*hits.get(where, ()), (counter, channels))
+        self._everywhere = hits.get(EVERYWHERE, ())
+        simple: dict[str, dict[str, _Hits]] = {}
+        for (dimension, entity_id), found in hits.items():
+            if dimension not in ("category", "global"):
+                simple.setdefault(dimension, {})[entity_id] = found
+        #: (field of a contact, counters by its value), for the scopes that a contact names outright.
+        self._simple = tuple((f"{dimension}_id", by_id) for dimension, by_id in simple.items())
+        self._by_category: dict[str, _Hits] = {}
+        for category in index.all("categories", Category):
+            ids = index.category_ids(category.id)
+            if joined := _joined(hits.get(("category", one), ()) for one in ids):
+                self._by_category[category.id] = joined
+        self._by_subcategory_offer: dict[str, _Hits] = {}
+        for offer in index.all("offers", Offer):
+            if found := hits.get(("category", offer.sub_category_id or ""), ()):
+                self._by_subcategory_offer[offer.id] = found
+
+    def times(self, contacts: Iterable[Contact], oldest_ms: int | None) -> dict[int, list[int]]:
+        """When the contacts that each counter counts were, in no order; empty counters are left out.
+
+        Args:
+            contacts: The customer's contacts, in any order.
+            oldest_ms: Contacts at this instant or before it are left out; None keeps all.
+        """
+        times: dict[int, list[int]] = {}
+        for contact in contacts:
+            at_ms = contact.at_ms
+            if oldest_ms is not None and at_ms <= oldest_ms:
+                continue
+            for counter, channels in self._hits(contact):
+                if channels is not None and contact.channel_id not in channels:
+                    continue
+                if counter in times:
+                    times[counter].append(at_ms)
+                else:
+                    times[counter] = [at_ms]
+        return times
+
+    def _hits(self, contact: Contact) -> _Hits:
+        hits = self._everywhere
+        for field, by_id in self._simple:
+            found = by_id.get(getattr(contact, field))
+            if found is not None:
+                hits += found
+        if self._by_category:
+            found = self._by_category.get(contact.category_id, ())
+            more = self._by_subcategory_offer.get(contact.offer_id)
+            hits += _joined((found, more)) if more is not None else found
+        return hits
+
+
+def _joined(parts: Iterable[_Hits]) -> _Hits:
+    """The counters of several things, each once."""
+    found: dict[int, frozenset[str] | None] = {}
+    for part in parts:
+        found.update(part)
+    return tuple(found.items())

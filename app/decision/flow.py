@@ -1,0 +1,242 @@
+"""A decision flow, compiled: its candidates, and what applies to each of them.
+
+Rules of this module:
+
+1.  A candidate is an (offer, creative) pair whose offer, categories, creative, channel and placement are all
+    active. A creative without a placement fits every placement of its channel.
+2.  Candidates stand in the order of their rank for a customer who fails no fit rule, so that most requests
+    sort nothing: mandatory ones first (where the flow says so), then score and priority descending, then
+    offer id, creative weight descending, creative id. The order does not depend on the catalogue's.
+3.  Pools are built at their first use, one for each channel, channel type and placement that exist; the
+    result depends on the catalogue alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import msgspec
+
+from app.decision.conditions import Environment
+from app.decision.entities import (
+    Category,
+    Channel,
+    ContactPolicy,
+    Creative,
+    DecisionFlow,
+    Entity,
+    Offer,
+    Placement,
+    QualificationRule,
+)
+from app.decision.index import EntityIndex
+from app.decision.metrics import CompiledMetric
+from app.decision.policies import PolicyBoard
+from app.decision.qualification import RuleBoard
+from app.decision.rendering import compile_content
+from app.decision.scopes import Standing
+from app.decision.scoring import base_score
+
+E = TypeVar("E", bound=Entity)
+
+_ALWAYS_MS = (-(2**63), 2**63)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: Where a flow's candidates are wanted: channel id, channel type, placement id; None for any.
+_Wanted = tuple[str | None, str | None, str | None]
+
+
+class Candidate(msgspec.Struct, frozen=True, gc=False):
+    """An (offer, creative) pair, where it may be shown, with everything that a request would look up."""
+
+    offer: Offer
+    creative: Creative
+    channel: Channel
+    category_name: str
+    standing: Standing
+    #: Score before fit.
+    base: float
+    #: The qualification rules it is under, as a mask of the flow's `RuleBoard`.
+    rules: int
+    #: The policy entries that can remove it, as a mask of the flow's `PolicyBoard`.
+    policies: int
+    #: The policy entries whose room it uses up when taken, as bits.
+    uses: tuple[int, ...]
+    #: The offer's schedule: from (inclusive) until (exclusive), epoch ms.
+    start_ms: int
+    end_ms: int
+    #: Its place among equals in score: see rule 2.
+    tie: tuple[Any, ...]
+    fill: Callable[[Environment], dict[str, Any]]
+    #: The offer's fields as templates see them.
+    offer_fields: Mapping[str, Any]
+
+
+class Pool(msgspec.Struct, frozen=True):
+    """The candidates for one channel and placement, in order of rank."""
+
+    candidates: tuple[Candidate, ...] = ()
+    #: The channels among them.
+    channels: tuple[Channel, ...] = ()
+    #: Whether any candidate has a schedule.
+    scheduled: bool = False
+
+
+class CompiledFlow:
+    """A decision flow ready to decide with."""
+
+    __slots__ = (
+        "_creatives", "_index", "_offers", "_pools", "definition", "flow_id", "metrics", "policies", "rules",
+    )  # fmt: skip
+
+    def __init__(self, flow: DecisionFlow, index: EntityIndex, metrics: Mapping[str, CompiledMetric]) -> None:
+        self.flow_id = flow.id
+        self.definition = flow
+        #: The tenant's active metrics by id and by key.
+        self.metrics = metrics
+        self.rules = RuleBoard(
+            _chosen("qualification-rules", flow.qualification.rule_ids, index, QualificationRule), index
+        )
+        self.policies = PolicyBoard(
+            _chosen("contact-policies", flow.contact_policies.policy_ids, index, ContactPolicy), index
+        )
+        self._index = index
+        self._offers = {offer.id: offer for offer in index.all("offers", Offer) if self._offers_it(offer)}
+        self._creatives = index.all("creatives", Creative)
+        self._pools: dict[_Wanted, Pool] = {}
+
+    def _offers_it(self, offer: Offer) -> bool:
+        """Whether an offer is in the flow's inventory and active, schedule aside."""
+        categories = self._index.categories_of(offer)
+        if offer.status != "active" or not all(map(self._is_active_category, categories)):
+            return False
+        inventory = self.definition.inventory
+        if inventory.scope == "all":
+            return True
+        wanted = {self._index.id_of(inventory.scope, reference) for reference in inventory.ids}
+        return offer.id in wanted if inventory.scope == "offers" else not wanted.isdisjoint(categories)
+
+    def _is_active_category(self, category_id: str) -> bool:
+        category = self._index.category(category_id)
+        return category is not None and category.status == "active"
+
+    def pool(self, channel_id: str | None, channel_type: str | None, placement_id: str | None) -> Pool:
+        """The candidates wanted, by channel (id or key), channel type and placement (id or key).
+
+        Args:
+            channel_id: The only channel wanted; None for any.
+            channel_type: The only type of channel wanted; None for any.
+            placement_id: The placement to fill; None leaves each creative at its own, if it has one.
+        """
+        channel = self._index.channel(channel_id)
+        placement = self._index.placement(placement_id)
+        if (channel_id is not None and channel is None) or (placement_id is not None and placement is None):
+            return _NOTHING
+        wanted = (channel.id if channel else None, channel_type, placement.id if placement else None)
+        found = self._pools.get(wanted)
+        if found is None:
+            found = self._build(channel, channel_type, placement)
+            if found.candidates:
+                self._pools[wanted] = found
+        return found
+
+    def _build(self, channel: Channel | None, channel_type: str | None, placement: Placement | None) -> Pool:
+        candidates: list[Candidate] = []
+        if placement is not None and placement.status != "active":
+            return _NOTHING
+        for creative in self._creatives:
+            offer = self._offers.get(creative.offer_id)
+            home = self._index.channel(creative.channel_id)
+            if offer is None or home is None or not self._fits(creative, home, placement):
+                continue
+            if (channel is None or home.id == channel.id) and channel_type in (None, home.type):
+                candidates.append(self._candidate(offer, creative, home, placement))
+        candidates.sort(key=lambda candidate: order_key(self, candidate, candidate.base))
+        channels = {candidate.channel.id: candidate.channel for candidate in candidates}
+        scheduled = any((one.start_ms, one.end_ms) != _ALWAYS_MS for one in candidates)
+        return Pool(tuple(candidates), tuple(channels.values()), scheduled)
+
+    def _fits(self, creative: Creative, home: Channel, placement: Placement | None) -> bool:
+        """Whether a creative is active and can be shown at a placement."""
+        if creative.status != "active" or home.status != "active":
+            return False
+        own = self._index.placement(creative.placement_id)
+        if own is not None and own.status != "active":
+            return False
+        if placement is None:
+            return True
+        return placement.channel_id == home.id and (own is None or own.id == placement.id)
+
+    def _candidate(
+        self, offer: Offer, creative: Creative, channel: Channel, placement: Placement | None
+    ) -> Candidate:
+        standing = Standing(
+            offer_id=offer.id,
+            creative_id=creative.id,
+            channel_id=channel.id,
+            category_ids=self._index.categories_of(offer),
+            placement_id=placement.id if placement is not None else creative.placement_id,
+        )
+        category = self._index.category(offer.category_id)
+        return Candidate(
+            offer=offer,
+            creative=creative,
+            channel=channel,
+            category_name=category.name if category is not None else "",
+            standing=standing,
+            base=base_score(offer),
+            rules=self.rules.mask(standing),
+            policies=self.policies.blocking(standing, offer.mandatory),
+            uses=self.policies.used(standing),
+            start_ms=_epoch_ms(offer.start_at, _ALWAYS_MS[0]),
+            end_ms=_epoch_ms(offer.end_at, _ALWAYS_MS[1]),
+            tie=(-offer.priority, offer.id, -creative.weight, creative.id),
+            fill=compile_content(creative.content, creative.format == "html"),
+            offer_fields=self._fields_of(offer),
+        )
+
+    def _fields_of(self, offer: Offer) -> Mapping[str, Any]:
+        """What templates call `offer.*`: id, key, name, the category's defaults and the offer's fields."""
+        fields: dict[str, Any] = {"id": offer.id, "key": offer.key, "name": offer.name}
+        for category_id in reversed(self._index.categories_of(offer)):
+            category = self._index.category(category_id)
+            if isinstance(category, Category):
+                fields.update({field.key: field.default for field in category.custom_fields})
+        return {**fields, **offer.fields}
+
+
+_NOTHING = Pool()
+
+
+def order_key(flow: CompiledFlow, candidate: Candidate, score: float) -> tuple[Any, ...]:
+    """Where a candidate of this score stands: ascending keys give the order of rank."""
+    first = candidate.offer.mandatory and flow.definition.ranking.mandatory_first
+    return (not first, -score, candidate.tie)
+
+
+def compile_flow(
+    flow: DecisionFlow, index: EntityIndex, metrics: Mapping[str, CompiledMetric]
+) -> CompiledFlow:
+    """The flow ready to decide with; references to nothing are left out.
+
+    Args:
+        flow: The flow, of any status.
+        index: The tenant's entities.
+        metrics: The tenant's active metrics by id and by key.
+    """
+    return CompiledFlow(flow, index, metrics)
+
+
+def _chosen(kind: str, listed: tuple[str, ...] | str, index: EntityIndex, cls: type[E]) -> list[E]:
+    """The active entities that a flow lists, or all active ones."""
+    if isinstance(listed, str):
+        found = index.all(kind, cls)
+    else:
+        ids = {index.id_of(kind, reference) for reference in listed}
+        found = [entity for entity in index.all(kind, cls) if entity.id in ids]
+    return [entity for entity in found if entity.status == "active"]
+
+
+def _epoch_ms(at: datetime | None, otherwise: int) -> int:
+    return otherwise if at is None else (at - _EPOCH) // timedelta(milliseconds=1)

@@ -1,0 +1,214 @@
+"""Checking a tenant's entities against each other.
+
+Rules of this module:
+
+1.  Every problem comes at once, each path beginning with its entity: `offers[off_1].categoryId`.
+2.  A reference to nothing is a problem that names it. Only a draft decision flow may be incomplete.
+3.  What has no problem here compiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from app.decision.entities import (
+    BehaviouralMetric,
+    Category,
+    ContactPolicy,
+    Creative,
+    DecisionFlow,
+    Entity,
+    Offer,
+    QualificationRule,
+    Scope,
+)
+from app.decision.index import SINGLE_REFERENCES, EntityIndex, EntityKey
+from app.decision.limits import compile_limit
+from app.decision.outcomes import SYSTEM_OUTCOMES, canonical_event_type
+from app.decision.problems import Problem
+from app.decision.qualification import compile_rule
+from app.decision.scopes import SCOPE_KINDS
+from app.decision.validation import value_fits
+
+#: (path, reference, kind it refers to)
+_Reference = tuple[str, str, str]
+
+
+def check_tenant(tenant_id: str, entities: Mapping[EntityKey, Entity]) -> list[Problem]:
+    """Everything wrong with a tenant's entities taken together, in a stable order; empty when they compile.
+
+    Args:
+        tenant_id: Whose entities they are.
+        entities: All of them by (kind in the plural, id), each accepted by `load_entity`.
+    """
+    index = EntityIndex(entities)
+    problems = list(_names(entities))
+    for (kind, entity_id), entity in sorted(entities.items()):
+        at = f"{kind}[{entity_id}]"
+        draft_flow = isinstance(entity, DecisionFlow) and entity.status == "draft"
+        if not draft_flow:
+            problems.extend(_missing(at, kind, entity, index))
+        problems.extend(_disagreements(at, entity, index))
+    return problems
+
+
+def _names(entities: Mapping[EntityKey, Entity]) -> Iterator[Problem]:
+    """Keys used twice, and ids that are not the entity's."""
+    taken: dict[tuple[str, str], str] = {(kind, entity_id): entity_id for kind, entity_id in entities}
+    for (kind, entity_id), entity in sorted(entities.items()):
+        at = f"{kind}[{entity_id}]"
+        if entity.id != entity_id:
+            yield Problem(f"{at}.id", f"is {entity.id or 'missing'}, but the entity is kept as {entity_id}")
+        if entity.key is not None:
+            owner = taken.setdefault((kind, entity.key), entity_id)
+            if owner != entity_id:
+                yield Problem(f"{at}.key", f"{entity.key} already names {kind}[{owner}]")
+
+
+def _missing(at: str, kind: str, entity: Entity, index: EntityIndex) -> Iterator[Problem]:
+    for path, reference, target in _references(kind, entity):
+        if index.id_of(target, reference) is None:
+            yield Problem(f"{at}.{path}", f"there is no {reference} among the {target}")
+
+
+def _references(kind: str, entity: Entity) -> Iterator[_Reference]:
+    """Every reference that an entity holds, with its path."""
+    encoded = {field.name: field.encode_name for field in msgspec.structs.fields(entity)}
+    for field, target in SINGLE_REFERENCES.get(kind, {}).items():
+        reference = getattr(entity, field)
+        if reference is not None:
+            yield encoded[field], reference, target
+    if isinstance(entity, QualificationRule | ContactPolicy):
+        yield from _scope_references(entity.scopes)
+    if isinstance(entity, QualificationRule):
+        rule = compile_rule(entity)
+        if not isinstance(rule, list) and rule.kind == "metric_condition":
+            yield "config.field", rule.field.removeprefix("metrics."), "behavioral-metrics"
+    if isinstance(entity, ContactPolicy):
+        limit = compile_limit(entity)
+        if not isinstance(limit, list):
+            for i, reference in enumerate(limit.channels):
+                yield f"config.channels[{i}]", reference, "channels"
+    if isinstance(entity, BehaviouralMetric):
+        for i, event_type in enumerate(entity.event_types):
+            key = canonical_event_type(event_type).removeprefix("outcome.")
+            if event_type.startswith("outcome.") and key not in SYSTEM_OUTCOMES:
+                yield f"eventTypes[{i}]", key, "outcome-types"
+    if isinstance(entity, DecisionFlow):
+        yield from _flow_references(entity)
+
+
+def _scope_references(scopes: tuple[Scope, ...]) -> Iterator[_Reference]:
+    for i, scope in enumerate(scopes):
+        target = SCOPE_KINDS.get(scope.scope)
+        if target is not None and scope.id is not None:
+            yield f"scopes[{i}].id", scope.id, target
+
+
+def _flow_references(flow: DecisionFlow) -> Iterator[_Reference]:
+    for i, route in enumerate(flow.routes):
+        if route.channel_id is not None:
+            yield f"routes[{i}].channelId", route.channel_id, "channels"
+        if route.placement_id is not None:
+            yield f"routes[{i}].placementId", route.placement_id, "placements"
+    if flow.inventory.scope != "all":
+        for i, reference in enumerate(flow.inventory.ids):
+            yield f"inventory.ids[{i}]", reference, flow.inventory.scope
+    for path, listed, target in (
+        ("qualification.ruleIds", flow.qualification.rule_ids, "qualification-rules"),
+        ("contactPolicies.policyIds", flow.contact_policies.policy_ids, "contact-policies"),
+    ):
+        if listed != "all":
+            for i, reference in enumerate(listed):
+                yield f"{path}[{i}]", reference, target
+
+
+def _disagreements(at: str, entity: Entity, index: EntityIndex) -> Iterator[Problem]:
+    """References that exist but contradict each other, and configs that do not compile."""
+    if isinstance(entity, Category):
+        yield from _category_depth(at, entity, index)
+    elif isinstance(entity, Offer):
+        yield from _offer(at, entity, index)
+    elif isinstance(entity, Creative):
+        placement = index.placement(entity.placement_id)
+        channel = index.channel(entity.channel_id)
+        if placement is not None and channel is not None and placement.channel_id != channel.id:
+            yield Problem(f"{at}.placementId", f"{placement.id} is on channel {placement.channel_id}")
+    elif isinstance(entity, QualificationRule):
+        yield from _rule(at, entity, index)
+    elif isinstance(entity, ContactPolicy):
+        yield from _policy(at, entity, index)
+    elif isinstance(entity, DecisionFlow) and entity.status != "draft":
+        yield from _flow_routes(at, entity, index)
+
+
+def _category_depth(at: str, category: Category, index: EntityIndex) -> Iterator[Problem]:
+    parent = index.category(category.parent_id)
+    if parent is not None and (parent.parent_id is not None or parent.id == category.id):
+        yield Problem(f"{at}.parentId", f"{parent.id} has a parent itself: categories have two levels")
+
+
+def _offer(at: str, offer: Offer, index: EntityIndex) -> Iterator[Problem]:
+    category = index.category(offer.category_id)
+    sub_category = index.category(offer.sub_category_id)
+    if category is None:
+        return
+    if sub_category is not None and sub_category.parent_id != category.id:
+        yield Problem(f"{at}.subCategoryId", f"{sub_category.id} is not a subcategory of {category.id}")
+    ids = [*index.category_ids(category.id), *([sub_category.id] if sub_category is not None else [])]
+    known = {
+        field.key: field for one in ids if (found := index.category(one)) for field in found.custom_fields
+    }
+    for name, value in offer.fields.items():
+        if name not in known:
+            yield Problem(f"{at}.fields.{name}", f"is not a custom field of category {category.id}")
+        elif value is not None and not value_fits(known[name].type, value):
+            yield Problem(f"{at}.fields.{name}", f"must be a {known[name].type}")
+    for name, field in known.items():
+        if field.required and field.default is None and offer.fields.get(name) is None:
+            yield Problem(f"{at}.fields.{name}", f"is required by category {category.id}")
+
+
+def _rule(at: str, rule: QualificationRule, index: EntityIndex) -> Iterator[Problem]:
+    yield from _subcategories(at, rule.scopes, index)
+    compiled = compile_rule(rule, f"{at}.config")
+    if isinstance(compiled, list):
+        yield from compiled
+
+
+def _policy(at: str, policy: ContactPolicy, index: EntityIndex) -> Iterator[Problem]:
+    yield from _subcategories(at, policy.scopes, index)
+    limit = compile_limit(policy, f"{at}.config")
+    if isinstance(limit, list):
+        yield from limit
+
+
+def _subcategories(at: str, scopes: tuple[Scope, ...], index: EntityIndex) -> Iterator[Problem]:
+    for i, scope in enumerate(scopes):
+        category = index.category(scope.id) if scope.scope == "subcategory" else None
+        if category is not None and category.parent_id is None:
+            yield Problem(f"{at}.scopes[{i}].id", f"{category.id} is a category without a parent")
+
+
+def _flow_routes(at: str, flow: DecisionFlow, index: EntityIndex) -> Iterator[Problem]:
+    for i, route in enumerate(flow.routes):
+        channel, placement = index.channel(route.channel_id), index.placement(route.placement_id)
+        if channel is not None and placement is not None and placement.channel_id != channel.id:
+            yield Problem(
+                f"{at}.routes[{i}].placementId", f"{placement.id} is on channel {placement.channel_id}"
+            )
+
+
+def users_of(kind: str, entity_id: str, entities: Mapping[EntityKey, Entity]) -> list[EntityKey]:
+    """The entities (kind, id) that refer to one, which therefore cannot be deleted, in a stable order."""
+    index = EntityIndex(entities)
+    return [
+        (user_kind, user_id)
+        for (user_kind, user_id), user in sorted(entities.items())
+        if any(
+            target == kind and index.id_of(target, reference) == entity_id
+            for _, reference, target in _references(user_kind, user)
+        )
+    ]

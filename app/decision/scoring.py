@@ -1,0 +1,46 @@
+"""Scores: how good a candidate is for this customer.
+
+Rules of this module:
+
+1.  `priority_weighted` = priority/100 × weight/100 × fit, of the offer. A creative's weight is no part of
+    it: it only decides between creatives of one offer that score the same.
+2.  A score lies in 0–1 and depends on nothing but the offer and the fit rules the customer fails.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from app.decision.entities import Offer
+
+
+class Factors(msgspec.Struct, frozen=True):
+    """What a score was made of."""
+
+    method: str
+    priority: float
+    weight: float
+    fit: float
+    score: float
+
+    def explained(self) -> dict[str, Any]:
+        """The factors as the answer shows them."""
+        return {
+            "method": self.method,
+            "priority": self.priority,
+            "weight": self.weight,
+            "fit": self.fit,
+            "finalScore": self.score,
+        }
+
+
+def base_score(offer: Offer) -> float:
+    """The score of an offer whose fit is 1; one division, so that 55 × 90 gives 0.495 exactly."""
+    return offer.priority * offer.weight / 10_000
+
+
+def factors(offer: Offer, fit: float, score: float) -> Factors:
+    """The explanation of a `priority_weighted` score."""
+    return Factors("priority_weighted", offer.priority, offer.weight, fit, score)
