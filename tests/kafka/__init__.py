@@ -1,0 +1,1 @@
+"""Apache Kafka for tests: fetched, started, killed and asked."""
