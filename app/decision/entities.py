@@ -125,11 +125,11 @@ class Channel(Entity, frozen=True, kw_only=True):
 
 
 class Placement(Entity, frozen=True, kw_only=True):
-    """A place on a channel; one recommendation fills at most `max_slots` of it."""
+    """A place on a channel; one recommendation puts at most `max_slots` there, if that is said."""
 
     name: Name
     channel_id: Ref
-    max_slots: Annotated[int, Meta(ge=1, le=50)] = 1
+    max_slots: Annotated[int, Meta(ge=1, le=50)] | None = None
 
 
 class Route(Part, frozen=True, kw_only=True):

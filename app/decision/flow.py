@@ -81,6 +81,8 @@ class Pool(msgspec.Struct, frozen=True):
     channels: tuple[Channel, ...] = ()
     #: Whether any candidate has a schedule.
     scheduled: bool = False
+    #: How many decisions the placement holds; None where there is no bound.
+    max_slots: int | None = None
 
 
 class CompiledFlow:
@@ -155,7 +157,9 @@ class CompiledFlow:
         candidates.sort(key=lambda candidate: order_key(self, candidate, candidate.base))
         channels = {candidate.channel.id: candidate.channel for candidate in candidates}
         scheduled = any((one.start_ms, one.end_ms) != _ALWAYS_MS for one in candidates)
-        return Pool(tuple(candidates), tuple(channels.values()), scheduled)
+        return Pool(
+            tuple(candidates), tuple(channels.values()), scheduled, placement.max_slots if placement else None
+        )
 
     def _fits(self, creative: Creative, home: Channel, placement: Placement | None) -> bool:
         """Whether a creative is active and can be shown at a placement."""

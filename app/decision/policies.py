@@ -22,6 +22,7 @@ from app.decision.contact_index import ContactIndex, Counted
 from app.decision.entities import ContactPolicy
 from app.decision.index import EntityIndex
 from app.decision.limits import HOLDS_FOR_MANDATORY, Limit, compile_limit
+from app.decision.reasons import Reason, reason
 from app.decision.scopes import ScopeMasks, Standing, resolve_scopes
 from app.decision.state import Contact
 
@@ -29,8 +30,9 @@ from app.decision.state import Contact
 class Entry(msgspec.Struct, frozen=True):
     """One policy in one of its scopes; its place in the board is its bit."""
 
-    policy_id: str
-    kind: str
+    #: Why it removes a candidate: in the first pass, and in the second, during the rank walk.
+    reason: Reason
+    rank_reason: Reason
     limit: Limit
     #: Which list of contact times it reads.
     counter: int
@@ -76,10 +78,12 @@ class PolicyBoard:
     ) -> None:
         ids = [index.id_of("channels", reference) for reference in limit.channels]
         channels = frozenset(one for one in ids if one is not None) if limit.channels else None
+        first = reason("contact_policy", policy.kind, policy.id)
+        second = reason("rank", policy.kind, policy.id)
         for where in resolve_scopes(policy.scopes, index):
             bit = len(self.entries)
             counter = counters.setdefault((where, channels), len(counters))
-            self.entries.append(Entry(policy.id, policy.kind, limit, counter))
+            self.entries.append(Entry(first, second, limit, counter))
             self._masks.add(where, bit)
             if policy.bypassable and policy.kind not in HOLDS_FOR_MANDATORY:
                 self._bypassed |= 1 << bit

@@ -21,6 +21,7 @@ from app.decision.entities import Part, QualificationRule
 from app.decision.index import EntityIndex
 from app.decision.loading import load_struct
 from app.decision.problems import Problem
+from app.decision.reasons import Reason, reason
 from app.decision.scopes import ScopeMasks, Standing, resolve_scopes
 
 #: What a field of a condition may begin with, in decisions.
@@ -39,7 +40,7 @@ class ConditionConfig(Part, frozen=True, kw_only=True):
 class CompiledRule(msgspec.Struct, frozen=True):
     """A qualification rule ready to evaluate, with what its explanation shows."""
 
-    rule_id: str
+    reason: Reason
     kind: str
     hard: bool
     multiplier: float
@@ -72,7 +73,7 @@ def compile_rule(rule: QualificationRule, path: str = "config") -> CompiledRule 
     if isinstance(holds, list):
         return holds
     return CompiledRule(
-        rule_id=rule.id,
+        reason=reason("qualify", rule.kind, rule.id),
         kind=rule.kind,
         hard=rule.effect == "hard",
         multiplier=1.0 if rule.multiplier is None else rule.multiplier,

@@ -11,29 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from app.decision.entities import Offer
-
-
-class Factors(msgspec.Struct, frozen=True):
-    """What a score was made of."""
-
-    method: str
-    priority: float
-    weight: float
-    fit: float
-    score: float
-
-    def explained(self) -> dict[str, Any]:
-        """The factors as the answer shows them."""
-        return {
-            "method": self.method,
-            "priority": self.priority,
-            "weight": self.weight,
-            "fit": self.fit,
-            "finalScore": self.score,
-        }
 
 
 def base_score(offer: Offer) -> float:
@@ -41,6 +19,12 @@ def base_score(offer: Offer) -> float:
     return offer.priority * offer.weight / 10_000
 
 
-def factors(offer: Offer, fit: float, score: float) -> Factors:
-    """The explanation of a `priority_weighted` score."""
-    return Factors("priority_weighted", offer.priority, offer.weight, fit, score)
+def explained(offer: Offer, fit: float, score: float) -> dict[str, Any]:
+    """What a `priority_weighted` score was made of, as the answer shows it."""
+    return {
+        "method": "priority_weighted",
+        "priority": offer.priority,
+        "weight": offer.weight,
+        "fit": fit,
+        "finalScore": score,
+    }

@@ -1,0 +1,88 @@
+"""The values that conditions and templates read, by namespace.
+
+Rules of this module:
+
+1.  `customer.*` are the profile's attributes and `customer.tags`; `metrics.*` the tenant's behavioural
+    metrics now; `attributes.*` and `context.*` the request's.
+2.  A metric is read when something asks for it, so a request pays only for those its rules use. One that
+    the customer has no events for is 0; one that the tenant does not have is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.decision.conditions import Environment
+from app.decision.decision import CustomerView, DecisionRequest
+from app.decision.metrics import CompiledMetric, read
+from app.decision.state import Profile, Window
+
+
+class CustomerFields:
+    """`customer.*`: the profile's attributes by name, and its tags."""
+
+    __slots__ = ("_attributes", "_tags")
+
+    def __init__(self, profile: Profile | None) -> None:
+        self._attributes: Mapping[str, object] = {} if profile is None else profile.attributes
+        self._tags = () if profile is None else profile.tags
+
+    def get(self, name: str, /) -> object:
+        """The attribute's value; None when there is none."""
+        return self._tags if name == "tags" else self._attributes.get(name)
+
+    def all(self) -> dict[str, object]:
+        """Everything known, by name."""
+        return {**self._attributes, "tags": list(self._tags)}
+
+
+class MetricFields:
+    """`metrics.*`: the figures of one customer at one instant."""
+
+    __slots__ = ("_metrics", "_now_ms", "_windows")
+
+    def __init__(
+        self, metrics: Mapping[str, CompiledMetric], windows: Mapping[str, Window], now_ms: int
+    ) -> None:
+        self._metrics = metrics
+        self._windows = windows
+        self._now_ms = now_ms
+
+    def get(self, name: str, /) -> object:
+        """The figure now; None when the tenant has no such metric."""
+        metric = self._metrics.get(name)
+        return None if metric is None else read(self._windows.get(metric.key), metric, self._now_ms)
+
+    def all(self) -> dict[str, object]:
+        """Every figure, by the metric's key."""
+        return {metric.key: self.get(name) for name, metric in self._metrics.items()}
+
+
+def enrich(
+    metrics: Mapping[str, CompiledMetric], request: DecisionRequest, customer: CustomerView, now_ms: int
+) -> Environment:
+    """The environment of one request.
+
+    Args:
+        metrics: The tenant's active metrics by id and key.
+        request: Whose attributes and context are read.
+        customer: Whose profile and metrics are read.
+        now_ms: The instant at which metrics are read, epoch ms.
+    """
+    return {
+        "customer": CustomerFields(customer.profile),
+        "metrics": MetricFields(metrics, customer.metrics, now_ms),
+        "attributes": request.attributes,
+        "context": request.context,
+    }
+
+
+def enriched_values(environment: Environment) -> dict[str, Any]:
+    """What is known of the customer, by full name, as a trace shows it."""
+    values: dict[str, Any] = {}
+    for namespace in ("customer", "metrics"):
+        fields = environment[namespace]
+        if isinstance(fields, CustomerFields | MetricFields):
+            values.update({f"{namespace}.{name}": value for name, value in fields.all().items()})
+    return values

@@ -1,0 +1,81 @@
+"""One placement to fill, with its candidates on their way through the stages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from app.decision.decision import DecisionRequest
+from app.decision.entities import Channel
+from app.decision.flow import Candidate, CompiledFlow
+from app.decision.reasons import Reason
+
+
+class Removal(msgspec.Struct, frozen=True, gc=False):
+    """A candidate removed, why, and (in a traced decision) what was compared."""
+
+    candidate: Candidate
+    reason: Reason
+    numbers: dict[str, Any]
+
+
+class Scored(msgspec.Struct, frozen=True, gc=False):
+    """A candidate with its score (0–1) and the fit (0–1) that went into it."""
+
+    candidate: Candidate
+    fit: float
+    score: float
+
+
+class Shelf:
+    """What one placement, or the whole answer where none is asked for, is filled from.
+
+    Invariant: every candidate of `candidates` is in `kept` or has one `Removal`.
+    """
+
+    __slots__ = ("candidates", "channels", "kept", "limit", "placement_id", "removed", "scored")
+
+    def __init__(
+        self,
+        placement_id: str | None,
+        limit: int,
+        candidates: list[Candidate],
+        channels: tuple[Channel, ...],
+    ) -> None:
+        self.placement_id = placement_id
+        self.limit = limit
+        self.candidates = candidates
+        self.channels = channels
+        self.kept = candidates
+        self.scored: list[Scored] = []
+        self.removed: list[Removal] = []
+
+
+def stock(flow: CompiledFlow, request: DecisionRequest, now_ms: int) -> list[Shelf]:
+    """The shelves that a request asks for, in its order, with the offers on schedule now.
+
+    Args:
+        flow: Whose candidates they are.
+        request: Which channel and placements are wanted.
+        now_ms: Epoch ms; a schedule holds from its start until just before its end.
+    """
+    if not request.placements:
+        return [_shelf(flow, request, None, request.limit, now_ms)]
+    return [
+        _shelf(flow, request, placement.placement_id, placement.limit, now_ms)
+        for placement in request.placements
+    ]
+
+
+def _shelf(
+    flow: CompiledFlow, request: DecisionRequest, placement_id: str | None, limit: int, now_ms: int
+) -> Shelf:
+    pool = flow.pool(request.channel_id, request.channel_type, placement_id)
+    if pool.scheduled:
+        candidates = [one for one in pool.candidates if one.start_ms <= now_ms < one.end_ms]
+    else:
+        candidates = list(pool.candidates)
+    if pool.max_slots is not None:
+        limit = min(limit, pool.max_slots)
+    return Shelf(placement_id, limit, candidates, pool.channels)

@@ -1,0 +1,141 @@
+"""Writing a traced decision down.
+
+Nothing here runs for a decision without a trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from app.decision.conditions import Environment
+from app.decision.decision import CustomerView, DecisionRequest
+from app.decision.enrichment import enriched_values
+from app.decision.flow import Candidate
+from app.decision.ranking import Ranked
+from app.decision.reasons import LIMIT, in_words
+from app.decision.shelf import Removal, Shelf
+from app.decision.trace import (
+    CandidateTrace,
+    ComputeStage,
+    EnrichStage,
+    FilterStage,
+    RankStage,
+    ScoreStage,
+    Trace,
+)
+
+
+class Stopwatch:
+    """Durations of stages, ms, by a monotonic probe; a later lap of the same name adds to it."""
+
+    def __init__(self, probe: Callable[[], float]) -> None:
+        self._probe = probe
+        self._started = self._last = probe()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        """What passed since the last lap belongs to this stage."""
+        now = self._probe()
+        self._laps[name] = self._laps.get(name, 0.0) + now - self._last
+        self._last = now
+
+    def of(self, name: str) -> float:
+        """How long a stage took; 0 when it did not run."""
+        return self._laps.get(name, 0.0)
+
+    def total(self) -> float:
+        """How long it took from the start to the last lap."""
+        return self._last - self._started
+
+
+def write_trace(
+    request: DecisionRequest,
+    customer: CustomerView,
+    environment: Environment,
+    shelves: list[Shelf],
+    filled: list[list[Ranked]],
+    watch: Stopwatch,
+) -> Trace:
+    """The trace of a decision that has been made.
+
+    Args:
+        request: What was asked.
+        customer: Of whom.
+        environment: What was known.
+        shelves: The candidates after all stages.
+        filled: What was chosen from each shelf.
+        watch: What each stage took.
+    """
+    scores: dict[str, float] = {}
+    for shelf in shelves:
+        for one in shelf.scored:
+            offer_id = one.candidate.offer.id
+            scores[offer_id] = max(one.score, scores.get(offer_id, 0.0))
+    given = {"customerId": customer.customer_id, "attributes": request.attributes, "context": request.context}
+    return Trace(
+        stages=(
+            EnrichStage(duration=watch.of("enrich"), input=given, output=enriched_values(environment)),
+            ComputeStage(duration=watch.of("compute"), computed={}),
+            _filter_stage(shelves, filled, watch),
+            ScoreStage(duration=watch.of("score"), scores=scores),
+            RankStage(
+                duration=watch.of("rank"),
+                final_order=tuple(one.scored.candidate.offer.id for ranked in filled for one in ranked),
+                filtered=tuple(
+                    _in_words(one)
+                    for shelf in shelves
+                    for one in shelf.removed
+                    if one.reason.stage == "rank" and one.reason is not LIMIT
+                ),
+            ),
+        ),
+        total_duration=watch.total(),
+    )
+
+
+def _filter_stage(shelves: list[Shelf], filled: list[list[Ranked]], watch: Stopwatch) -> FilterStage:
+    return FilterStage(
+        duration=watch.of("filter"),
+        candidates_in=sum(len(shelf.candidates) for shelf in shelves),
+        candidates_out=sum(len(shelf.kept) for shelf in shelves),
+        filtered=tuple(
+            _in_words(one) for shelf in shelves for one in shelf.removed if one.reason.stage != "rank"
+        ),
+        candidates=tuple(
+            one for shelf, ranked in zip(shelves, filled, strict=True) for one in _verdicts(shelf, ranked)
+        ),
+    )
+
+
+def _in_words(removal: Removal) -> str:
+    return f"{removal.candidate.offer.id} ({in_words(removal.reason.label, removal.numbers)})"
+
+
+def _verdicts(shelf: Shelf, ranked: list[Ranked]) -> list[CandidateTrace]:
+    """What became of each candidate of a shelf, in the order of their rank before fit."""
+    removed = {one.candidate.creative.id: one for one in shelf.removed}
+    scores = {one.candidate.creative.id: one.score for one in shelf.scored}
+    ranks = {one.scored.candidate.creative.id: one.rank for one in ranked}
+    return [_verdict(one, removed, scores, ranks) for one in shelf.candidates]
+
+
+def _verdict(
+    candidate: Candidate, removed: dict[str, Removal], scores: dict[str, float], ranks: dict[str, int]
+) -> CandidateTrace:
+    creative_id = candidate.creative.id
+    removal = removed.get(creative_id)
+    verdict = "chosen" if removal is None else "not_reached" if removal.reason is LIMIT else "removed"
+    why = None if removal is None else removal.reason
+    return CandidateTrace(
+        offer_id=candidate.offer.id,
+        creative_id=creative_id,
+        channel_id=candidate.channel.id,
+        placement_id=candidate.standing.placement_id,
+        verdict=verdict,
+        stage=None if why is None else why.stage,
+        reason=None if why is None else why.kind,
+        rule_id=None if why is None else why.rule_id,
+        numbers={} if removal is None else removal.numbers,
+        score=scores.get(creative_id),
+        rank=ranks.get(creative_id),
+    )
