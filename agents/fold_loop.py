@@ -49,6 +49,13 @@ TRACE_SWEEP = 200
 log = structlog.get_logger(__name__)
 
 
+class ChunkGapError(Exception):
+    """A chunk begins after the partition's position: one was lost between the consumer and here.
+
+    Internal: the partition recovers and reads again from where its state stands.
+    """
+
+
 class FoldLoop:
     """Folds one partition's chunks until stopped.
 
@@ -136,6 +143,9 @@ class FoldLoop:
     async def _fold(self, chunk: Chunk, clock: Clock) -> None:
         topic, fold = chunk.topic, self._folder.fold
         floor = self.partition.positions[topic]
+        if chunk.begin > floor:
+            name = CUSTOMER_TOPICS[topic]
+            raise ChunkGapError(f"{name}: a chunk begins at {chunk.begin}, the state stands at {floor}")
         if chunk.end <= floor:
             return
         deadline = time.perf_counter() + SLICE_S

@@ -18,13 +18,13 @@ import msgspec
 import structlog
 from aiokafka.errors import KafkaError
 
-from agents.fold_loop import FoldLoop
+from agents.fold_loop import ChunkGapError, FoldLoop
 from agents.folder import Folder
 from agents.inbox import Chunk
 from app.decision.catalogue import CatalogSnapshot
 from config.metrics import Metrics
 from config.settings import Settings
-from config.topics import DELETE_RETENTION_MS, changelog_topic
+from config.topics import CUSTOMER_TOPICS, DELETE_RETENTION_MS, changelog_topic
 from tables.changelog import ChangelogReader, ChangelogWriter, LandedElsewhereError, StoreAheadError
 from tables.partition import Partition, Partitions, Phase
 from tables.publisher import Publisher
@@ -43,8 +43,8 @@ log = structlog.get_logger(__name__)
 class Source(Protocol):
     """The consumer, as far as a partition's owner needs it. Topics are indexes of CUSTOMER_TOPICS."""
 
-    async def ends(self, partition: int) -> Mapping[int, int]:
-        """Offsets after the last record, by topic."""
+    async def bounds(self, partition: int) -> Mapping[int, tuple[int, int]]:
+        """Offsets of the first record kept and after the last one, by topic."""
         ...
 
     async def resume(self, partition: int, positions: Mapping[int, int]) -> None:
@@ -174,7 +174,8 @@ class Host:
                 end = await self._recover(partition)
             partition.reason = "waiting for the catalogue"
             await self._catalogue_ready()
-            ends = await source.ends(number)
+            bounds = await source.bounds(number)
+            self._skip_expired(partition, bounds)
             loop = FoldLoop(
                 partition=partition,
                 folder=Folder(partition, settings.partitions, self._origin_id, self._metrics),
@@ -187,7 +188,7 @@ class Host:
                 trace_retention_ms=settings.trace_retention_ms,
                 # The embedded broker does not tell a log's end rightly.
                 expected_offset=end if settings.idempotent_producer else None,
-                ends=ends,
+                ends={topic: end for topic, (_, end) in bounds.items()},
             )
             self._held[number].loop = loop
             partition.phase, partition.reason = Phase.FOLDING, "folding what came meanwhile"
@@ -207,6 +208,11 @@ class Host:
         if store.offset >= 0 and idle_ms > DELETE_RETENTION_MS:
             log.warning("store too old, rebuilding", partition=number, idle_ms=idle_ms)
             store = self._rebuild(number, store)
+        if not self._settings.idempotent_producer:
+            # The embedded broker cannot say where a log ends. It lives as long as this process, which is
+            # its only writer: what the store holds is what the changelog holds.
+            partition.attach(store)
+            return store.offset + 1
         try:
             end, applied = await self._reader.recover(store, number)
         except StoreAheadError as error:
@@ -222,6 +228,17 @@ class Host:
         )
         return end
 
+    def _skip_expired(self, partition: Partition, bounds: Mapping[int, tuple[int, int]]) -> None:
+        """Records that the topic no longer keeps cannot be folded; say so when there were any."""
+        for topic, (begin, _) in bounds.items():
+            position = partition.positions[topic]
+            if position >= begin:
+                continue
+            partition.positions[topic] = begin
+            if position > 0:
+                name = CUSTOMER_TOPICS[topic]
+                log.error("records expired before they were folded", topic=name, first=position, next=begin)
+
     def _rebuild(self, number: int, store: PartitionStore) -> PartitionStore:
         store.destroy()
         self._metrics.recoveries_total.labels("rebuilt").inc()
@@ -235,7 +252,7 @@ class Host:
         self._metrics.partition_ready.labels(str(number)).set(0)
         self._metrics.batch_failures_total.labels(reason).inc()
         self._metrics.recoveries_total.labels("failed").inc()
-        expected = isinstance(error, KafkaError | OSError | LandedElsewhereError)
+        expected = isinstance(error, KafkaError | OSError | LandedElsewhereError | ChunkGapError)
         log.error("partition stopped, recovering", partition=number, error=repr(error), exc_info=not expected)
         if self.source is not None:
             self.source.pause(number)

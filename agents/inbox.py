@@ -13,12 +13,13 @@ import msgspec
 class Chunk(msgspec.Struct, frozen=True):
     """Records of one customer topic of this partition.
 
-    `end` is the offset after the chunk, past offsets that hold no record. `done` says that the chunk is in
-    nobody's hands any more, folded or dropped.
+    It stands for the offsets [begin, end), of which some may hold no record. `done` says that the chunk is
+    in nobody's hands any more, folded or dropped.
     """
 
     topic: int
     records: Sequence[Any]
+    begin: int
     end: int
     done: Callable[[], None]
 

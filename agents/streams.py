@@ -43,11 +43,11 @@ def _agent(app: faust.App, host: Host, index: int) -> Callable[[StreamT[Any]], A
     async def fold(stream: StreamT[Any]) -> None:
         async for event in stream.noack().events():
             message = event.message
-            records, end, seeks = event.value
+            records, begin, end, seeks = event.value
             if seeks != app.consumer.seeks(message.tp):
                 event.ack()
                 continue
-            chunk = Chunk(index, records, end, _done(event))
+            chunk = Chunk(index, records, begin, end, _done(event))
             await host.offer(message.partition, chunk)
 
     return fold

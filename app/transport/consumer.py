@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import aiokafka
 import msgspec
 from faust.transport.drivers import aiokafka as driver
+from faust.transport.consumer import ensure_TP
 from faust.types import TP, Message
 from mode.utils.futures import notify
 
@@ -36,8 +37,9 @@ class Positions(Protocol):
 class Chunk:
     """Records of one topic partition, in the shape of one record.
 
-    Its offset is the last one before `end`, where the next chunk begins: offsets between the last record
-    and `end` hold none (transaction markers, aborted records). Without records it only says that.
+    It stands for the offsets [begin, end): those without a record hold none (transaction markers, aborted
+    records), and a chunk may be nothing but that. A chunk that begins after its reader's position shows
+    that one was lost on the way: Faust drops what it fetched from a partition that was just paused.
     """
 
     __slots__ = (
@@ -54,7 +56,7 @@ class Chunk:
         "value",
     )
 
-    def __init__(self, tp: TP, records: list[Any], end: int, seeks: int) -> None:
+    def __init__(self, tp: TP, records: list[Any], begin: int, end: int, seeks: int) -> None:
         self.topic: str = tp.topic
         self.partition: int = tp.partition
         self.offset: int = end - 1
@@ -62,7 +64,7 @@ class Chunk:
         self.timestamp_type: int | None = None
         self.headers: tuple[tuple[str, bytes], ...] = ()
         self.key = None
-        self.value = (records, end, seeks)
+        self.value = (records, begin, end, seeks)
         self.checksum = None
         self.serialized_key_size = -1
         self.serialized_value_size = -1
@@ -92,7 +94,7 @@ class MicroBatchConsumerThread(driver.AIOKafkaConsumerThread):
         # Changelogs are read by the recovery's own reader; fetching them here would only fill buffers.
         changelogs = [tp for tp in assigned if tp.topic not in self.options.chunked]
         if changelogs:
-            self._ensure_consumer().pause(*changelogs)
+            self._ensure_consumer().pause(*map(driver.ensure_aiokafka_TP, changelogs))
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def _fetch_records(
@@ -101,15 +103,15 @@ class MicroBatchConsumerThread(driver.AIOKafkaConsumerThread):
         active_partitions: set[TP],
         timeout: float | None = None,
         max_records: int | None = None,
-    ) -> dict[TP, tuple[list[Any], int]]:
+    ) -> dict[TP, tuple[list[Any], int, int]]:
         before = self._read_positions(consumer, active_partitions)
         fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         after = self._read_positions(consumer, active_partitions)
-        moved = {tp: ([], end) for tp, end in after.items() if tp in before and end > before[tp]}
-        records: dict[TP, tuple[list[Any], int]] = {
-            driver.ensure_TP(tp): (found, after.get(driver.ensure_TP(tp), found[-1].offset + 1))
-            for tp, found in fetched.items()
-        }
+        moved = {tp: ([], before[tp], end) for tp, end in after.items() if end > before.get(tp, end)}
+        records: dict[TP, tuple[list[Any], int, int]] = {}
+        for fetched_tp, found in fetched.items():
+            tp, first, last = ensure_TP(fetched_tp), found[0].offset, found[-1].offset
+            records[tp] = (found, min(before.get(tp, first), first), max(after.get(tp, 0), last + 1))
         return {**moved, **records}
 
     def _read_positions(self, consumer: aiokafka.AIOKafkaConsumer, tps: set[TP] | None) -> dict[TP, int]:
@@ -140,9 +142,9 @@ class MicroBatchConsumer(driver.Consumer):
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Any]]:
         fetched = await self._thread.getmany(active_partitions, timeout)
-        return {tp: self._chunks(tp, records, end) for tp, (records, end) in fetched.items()}
+        return {tp: self._chunks(tp, *found) for tp, found in fetched.items()}
 
-    def _chunks(self, tp: TP, records: list[Any], end: int) -> list[Any]:
+    def _chunks(self, tp: TP, records: list[Any], begin: int, end: int) -> list[Any]:
         options = self.transport.options
         if tp.topic not in options.chunked:
             return records
@@ -150,9 +152,10 @@ class MicroBatchConsumer(driver.Consumer):
         chunks = []
         for start in range(0, len(records), size):
             part = records[start : start + size]
-            last = start + size >= len(records)
-            chunks.append(Chunk(tp, part, end if last else part[-1].offset + 1, seeks))
-        return chunks or [Chunk(tp, [], end, seeks)]
+            part_end = end if start + size >= len(records) else part[-1].offset + 1
+            chunks.append(Chunk(tp, part, begin, part_end, seeks))
+            begin = part_end
+        return chunks or [Chunk(tp, [], begin, end, seeks)]
 
     def seeks(self, tp: TP) -> int:
         """How often this partition was seeked; a chunk of another count is stale."""

@@ -1,0 +1,227 @@
+"""A worker: everything built in one place, started in order, stopped cleanly.
+
+Start: wait for a broker → create topics → producer → catalogue reader → Faust (web, group, agents). A view
+answers 503 until what it needs is ready. Stop: no new requests → batches in hand → flush → leave the group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import time
+from collections.abc import Mapping
+from typing import Any, cast
+
+import faust
+import structlog
+from faust.types import TP, TransportT
+
+from agents.catalogue import CatalogueReader
+from agents.host import Host
+from agents.streams import declare_agents
+from app.provision import ensure_topics, wait_for_broker
+from app.transport.consumer import ConsumerOptions, MicroBatchConsumer, MicroBatchTransport
+from app.transport.recovery import table_manager
+from app.transport.table import declare_table
+from config.metrics import Metrics, new_metrics
+from config.settings import Settings
+from config.topics import CUSTOMER_TOPICS, TABLE, topic_names
+from tables.partition import Partitions
+from tables.publisher import Publisher
+from web.engine import Engine
+from web.routes import mount
+
+log = structlog.get_logger(__name__)
+
+#: Requests that may wait for one partition's fold.
+MAX_WAITERS = 10_000
+
+
+class OffertideApp(faust.App):
+    """A Faust app whose transport carries micro-batches, and its parts."""
+
+    consumer_options: ConsumerOptions
+    publisher: Publisher
+    catalogue: CatalogueReader
+    host: Host
+    settings: Settings
+
+    def _new_transport(self) -> TransportT:
+        transport = MicroBatchTransport(self.conf.broker_consumer, self)
+        transport.options = self.consumer_options
+        return cast(TransportT, transport)
+
+    async def start_all(self) -> None:
+        """Start the worker; returns once Faust runs. Readiness comes later, see /ready.
+
+        Raises:
+            app.provision.BrokerUnreachableError: no broker answered in time.
+            app.provision.TopicMismatchError: topics exist with other partition counts.
+        """
+        await wait_for_broker(self.settings)
+        await ensure_topics(self.settings)
+        await self.publisher.start()
+        await self.catalogue.start()
+        await self.start()
+
+    async def stop_all(self) -> None:
+        """Stop cleanly: finish the batches in hand, flush, leave the group."""
+        await self.stop()
+        await self.catalogue.stop()
+        await self.publisher.stop()
+
+
+class ConsumerSource:
+    """The app's consumer as the partitions' source; topics by their index."""
+
+    def __init__(self, app: OffertideApp, names: Mapping[str, str]) -> None:
+        self._app = app
+        self._topics = [names[name] for name in CUSTOMER_TOPICS]
+
+    async def bounds(self, partition: int) -> Mapping[int, tuple[int, int]]:
+        tps = self._tps(partition)
+        begins = await self._consumer.earliest_offsets(*tps)
+        ends = await self._consumer.highwaters(*tps)
+        return {index: (int(begins[tp] or 0), int(ends[tp] or 0)) for index, tp in enumerate(tps)}
+
+    async def resume(self, partition: int, positions: Mapping[int, int]) -> None:
+        tps = self._tps(partition)
+        await self._consumer.seek_to({tps[index]: offset for index, offset in positions.items()})
+        self._consumer.resume_partitions(tps)
+
+    def pause(self, partition: int) -> None:
+        self._consumer.pause_partitions(self._tps(partition))
+
+    @property
+    def _consumer(self) -> MicroBatchConsumer:
+        return cast(MicroBatchConsumer, self._app.consumer)
+
+    def _tps(self, partition: int) -> list[TP]:
+        return [TP(topic, partition) for topic in self._topics]
+
+
+class DurablePositions:
+    """The host's durable positions under their full topic names."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self._topics = [names[name] for name in CUSTOMER_TOPICS]
+        self.host: Host | None = None
+
+    def durable(self) -> Mapping[TP, int]:
+        held = {} if self.host is None else self.host.durable()
+        return {TP(self._topics[topic], partition): offset for (topic, partition), offset in held.items()}
+
+
+def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideApp:
+    """A worker's app, complete and not started. Call it inside the event loop it will run in."""
+    metrics = metrics or new_metrics()
+    names = topic_names(settings.app_id)
+    origin_id = secrets.token_hex(8)
+    partitions = Partitions(settings.partitions, settings.cache_customers, MAX_WAITERS, metrics)
+    publisher = Publisher(
+        settings.bootstrap_servers,
+        settings.app_id,
+        names,
+        settings.partitions,
+        settings.publish_timeout_ms,
+        settings.idempotent_producer,
+    )
+    catalogue = CatalogueReader(settings, metrics)
+    host = Host(
+        settings=settings,
+        partitions=partitions,
+        publisher=publisher,
+        catalogue=lambda: catalogue.snapshot,
+        catalogue_ready=catalogue.wait_ready,
+        metrics=metrics,
+        origin_id=origin_id,
+    )
+    positions = DurablePositions(names)
+    positions.host = host
+    app = OffertideApp(settings.app_id, **faust_settings(settings), TableManager=table_manager(host))
+    app.settings, app.publisher, app.catalogue, app.host = settings, publisher, catalogue, host
+    app.consumer_options = ConsumerOptions(
+        chunked=frozenset(names[name] for name in CUSTOMER_TOPICS),
+        chunk_records=settings.batch_max_records,
+        fetch_wait_ms=settings.fetch_wait_ms,
+        positions=positions,
+    )
+    host.source = ConsumerSource(app, names)
+    declare_table(app, TABLE, partitions, settings.partitions)
+    declare_agents(app, host, names)
+    engine = Engine(
+        settings=settings,
+        partitions=partitions,
+        publisher=publisher,
+        catalogue=lambda: catalogue.snapshot,
+        catalogue_ready=lambda: catalogue.ready,
+        metrics=metrics,
+        origin_id=origin_id,
+        clock_ms=lambda: time.time_ns() // 1_000_000,
+        chance=lambda: secrets.token_hex(6),
+    )
+    mount(app, engine)
+    return app
+
+
+def faust_settings(settings: Settings) -> dict[str, Any]:
+    """Faust's settings: those that Offertide's decide, and the defaults that do harm turned off."""
+    session_s = settings.session_timeout_ms / 1000
+    return {
+        "broker": ";".join(f"kafka://{server}" for server in settings.bootstrap_servers),
+        "datadir": settings.data_dir / settings.app_id,
+        "autodiscover": False,
+        "topic_partitions": settings.partitions,
+        "topic_replication_factor": settings.replicas,
+        "topic_disable_leader": True,
+        "broker_session_timeout": session_s,
+        "broker_heartbeat_interval": settings.heartbeat_interval_ms / 1000,
+        "broker_rebalance_timeout": settings.rebalance_timeout_ms / 1000,
+        "broker_request_timeout": max(90.0, session_s + 10),
+        "broker_commit_interval": 1.0,
+        "broker_max_poll_interval": 600.0,
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_max_fetch_size": 4 * 1024 * 1024,
+        "stream_buffer_maxsize": 64,
+        "stream_recovery_delay": 0.0,
+        "table_standby_replicas": 0,
+        "web_enabled": True,
+        "web_bind": settings.web_host,
+        "web_port": settings.web_port,
+        "canonical_url": settings.worker_url,
+        "web_tables_enabled": False,
+        "web_metrics_enabled": False,
+    }
+
+
+async def run_worker(settings: Settings) -> int:
+    """Run a worker until SIGTERM or SIGINT, or until it crashes; returns the process's exit code."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    app = create_app(settings)
+    starting = asyncio.create_task(app.start_all())
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            log.info("worker started", url=settings.worker_url, broker=settings.broker)
+            crashed = asyncio.create_task(app.wait_until_stopped())
+            await asyncio.wait([crashed, stopping], return_when=asyncio.FIRST_COMPLETED)
+            crashed.cancel()
+        else:
+            starting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await starting
+    finally:
+        stopping.cancel()
+        await app.stop_all()
+    if app.crash_reason is not None:
+        log.error("worker crashed", error=repr(app.crash_reason))
+        return 1
+    log.info("worker stopped")
+    return 0
