@@ -36,7 +36,7 @@ class Entity(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_u
 
     id: Ref = ""
     key: Ref | None = None
-    name: Name = ""
+    name: Annotated[str, Meta(max_length=255)] = ""
     description: Text = ""
     status: Status = "active"
     version: Annotated[int, Meta(ge=0)] = 0

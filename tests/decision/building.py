@@ -72,7 +72,7 @@ def tenant(*several: Documents) -> TenantCatalogue:
 
 
 def shop(**more: Any) -> TenantCatalogue:
-    """The shop with more documents by kind (`contact_policies=[...]`); one of the same id replaces its own."""
+    """The shop with more documents by kind (`contact_policies=[...]`), or others of the same id."""
     documents: dict[str, list[Any]] = {kind: list(bodies) for kind, bodies in SHOP.items()}
     for name, bodies in more.items():
         kind = name.replace("_", "-")
