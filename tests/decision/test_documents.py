@@ -142,7 +142,12 @@ def test_a_kind_that_is_not_built_is_refused_by_naming_those_that_are() -> None:
 
 
 def test_values_that_change_nothing_are_let_by() -> None:
-    fields = {"experimentId": None, "fallbackOfferIds": [], "latencyBudgetMs": 50, "scoring": {"weights": {}}}
+    fields: dict[str, Any] = {
+        "experimentId": None,
+        "fallbackOfferIds": [],
+        "latencyBudgetMs": 50,
+        "scoring": {"weights": {}},
+    }
     assert isinstance(load_entity("decision-flows", {**SMALLEST["decision-flows"], **fields}), DecisionFlow)
 
 
