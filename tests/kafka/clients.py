@@ -1,4 +1,4 @@
-"""Plain aiokafka, in the few moves that broker tests need. Values are bytes, partition 0."""
+"""Plain aiokafka, in the few moves that broker tests need. Values are bytes; partition 0 unless said."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ async def producer(bootstrap: str, **options: str | bool | int) -> AsyncIterator
         await client.stop()
 
 
-async def produce(bootstrap: str, topic: str, values: Sequence[bytes]) -> None:
+async def produce(bootstrap: str, topic: str, values: Sequence[bytes], partition: int = 0) -> None:
     """Write the values in order and wait for each acknowledgement."""
     async with producer(bootstrap) as client:
         for value in values:
-            await client.send_and_wait(topic, value, partition=0)
+            await client.send_and_wait(topic, value, partition=partition)
 
 
 async def consume(
