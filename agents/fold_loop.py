@@ -226,7 +226,9 @@ class FoldLoop:
     async def _pause_for_outbox(self) -> None:
         if self._publishing is None:
             return
-        while not self._publishing.done() and len(self.partition.outbox) > OUTBOX_LIMIT and not self._stopping:
+        while (
+            not self._publishing.done() and len(self.partition.outbox) > OUTBOX_LIMIT and not self._stopping
+        ):
             await asyncio.wait([self._publishing], timeout=0.1)
         if self._publishing.done():
             self._publishing.result()

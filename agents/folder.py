@@ -115,7 +115,9 @@ class Folder:
             origin = Origin.parse(_header(record, HEADER_ORIGIN) or b"")
         except ValueError as error:
             refused = Refused("invalid", (Problem(f"headers.{HEADER_ORIGIN}", str(error)),))
-            self._dead_letter(record.key, record.value, Origin(name, record.partition, record.offset), refused)
+            self._dead_letter(
+                record.key, record.value, Origin(name, record.partition, record.offset), refused
+            )
             return
         self._fold(origin.topic, None, record, origin, clock)
 

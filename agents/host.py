@@ -279,5 +279,3 @@ class Host:
 
 def _wall_ms() -> int:
     return time.time_ns() // 1_000_000
-
-

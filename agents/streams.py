@@ -6,14 +6,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import faust
-from faust.types import EventT, StreamT
+from faust.streams import Stream
+from faust.types import EventT
 
 from agents.host import Host
 from agents.inbox import Chunk
 from config.topics import CUSTOMER_TOPICS
 
 
-class ChunkSchema(faust.Schema):
+class ChunkSchema(faust.Schema[Any, Any]):
     """Passes a chunk through undecoded: decoding is the fold's, where a bad record is only itself."""
 
     async def decode(self, app: Any, message: Any, *, propagate: bool = False) -> Any:
@@ -39,8 +40,8 @@ def declare_agents(app: faust.App, host: Host, names: dict[str, str]) -> None:
         app.agent(topic, name=f"fold-{name}")(_agent(app, host, index))
 
 
-def _agent(app: faust.App, host: Host, index: int) -> Callable[[StreamT[Any]], Awaitable[None]]:
-    async def fold(stream: StreamT[Any]) -> None:
+def _agent(app: Any, host: Host, index: int) -> Callable[[Any], Awaitable[None]]:
+    async def fold(stream: Stream[Any]) -> None:
         async for event in stream.noack().events():
             message = event.message
             records, begin, end, seeks = event.value

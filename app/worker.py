@@ -16,9 +16,10 @@ from typing import Any, cast
 
 import faust
 import structlog
-from faust.types import TP, TransportT
-
 from agents.catalogue import CatalogueReader
+from faust.types import TP, TransportT
+from web.routes import mount
+
 from agents.host import Host
 from agents.streams import declare_agents
 from app.provision import ensure_topics, wait_for_broker
@@ -31,7 +32,6 @@ from config.topics import CUSTOMER_TOPICS, TABLE, topic_names
 from tables.partition import Partitions
 from tables.publisher import Publisher
 from web.engine import Engine
-from web.routes import mount
 
 log = structlog.get_logger(__name__)
 

@@ -28,6 +28,7 @@ class TopicSpec:
     replicas: int
     config: dict[str, str]
 
+
 #: Header of a record that an HTTP request waits for: the request's id.
 HEADER_REQUEST = "offertide-request"
 #: Header of a re-keyed record or dead letter: topic/partition/offset where it was first written.

@@ -79,17 +79,18 @@ class ChangelogWriter:
             LandedElsewhereError: another writes to this partition.
             aiokafka.errors.KafkaError: not acknowledged; it may have landed.
         """
-        first = None
+        first = -1
+        last = -1
         for part in _parts(batch):
             base = await self._send(part, batch.control.now_ms)
             if expected is not None and base != expected:
                 raise LandedElsewhereError(
                     f"{self.topic} {self.partition}: a batch landed at {base}, ours had to at {expected}"
                 )
-            first = base if first is None else first
-            expected = base + len(part)
-        assert first is not None and expected is not None
-        return first, expected - 1
+            first = base if first < 0 else first
+            last = base + len(part) - 1
+            expected = last + 1
+        return first, last
 
     async def _send(self, part: list[Change], now_ms: int) -> int:
         producer = self._producer
@@ -99,7 +100,9 @@ class ChangelogWriter:
         size = 0
         for key, value in part:
             if builder.append(key=key, value=value, timestamp=now_ms) is None:
-                raise ValueError(f"a change of {len(key) + len(value or b'')} bytes does not fit a Kafka batch")
+                raise ValueError(
+                    f"a change of {len(key) + len(value or b'')} bytes does not fit a Kafka batch"
+                )
             size += len(key) + len(value or b"")
         builder.close()
         acknowledged = await producer.send_batch(builder, self.topic, partition=self.partition)

@@ -103,7 +103,9 @@ def unpack(kind: Kind, value: bytes) -> memoryview:
     """
     if not value or value[0] != VALUE_VERSION[kind]:
         found = value[0] if value else "none"
-        raise StateFormatError(f"{kind.name.lower()} value has version {found}, this program reads {VALUE_VERSION[kind]}")
+        raise StateFormatError(
+            f"{kind.name.lower()} value has version {found}, this program reads {VALUE_VERSION[kind]}"
+        )
     return memoryview(value)[1:]
 
 

@@ -20,7 +20,6 @@ from tables.codec import Change
 from tables.layout import Kind, outbox_key, pack, unpack
 from tables.publisher import Derived
 
-
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Derived)
 

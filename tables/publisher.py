@@ -164,4 +164,6 @@ class Publisher:
                 async with asyncio.timeout(self._timeout_s):
                     await (await producer.send_batch(builder, topic, partition=partition))
             except (KafkaError, TimeoutError) as error:
-                raise PublishError(f"{topic} {partition}: not acknowledged: {error!r}", certain=False) from error
+                raise PublishError(
+                    f"{topic} {partition}: not acknowledged: {error!r}", certain=False
+                ) from error

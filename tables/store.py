@@ -15,6 +15,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import rocksdict
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteBufferManager
@@ -127,7 +128,8 @@ class PartitionStore:
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Keys and values under a prefix, in key order, as of now."""
-        for key, value in self._db.items(from_key=prefix):
+        items: Iterator[tuple[Any, Any]] = self._db.items(from_key=prefix)
+        for key, value in items:
             if not key.startswith(prefix):
                 return
             yield key, value

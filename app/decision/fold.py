@@ -92,7 +92,9 @@ def fold_event(customer: Customer, event: Event, written_ms: int, clock: Clock) 
     at_ms = written_ms if event.timestamp is None else epoch_ms(event.timestamp)
     if at_ms > clock.now_ms + FUTURE_LIMIT_MS:
         return _future(at_ms, clock)
-    if event.event_id is not None and not _first_time(customer, stable_hash("event", event.event_id), 0, clock):
+    if event.event_id is not None and not _first_time(
+        customer, stable_hash("event", event.event_id), 0, clock
+    ):
         return _DUPLICATE
     _know(customer, at_ms, clock)
     data = event.data or {}
@@ -104,7 +106,9 @@ def fold_event(customer: Customer, event: Event, written_ms: int, clock: Clock) 
     return _RECORDED
 
 
-def fold_response(customer: Customer, response: Response, written_ms: int, clock: Clock, source: str) -> Verdict:
+def fold_response(
+    customer: Customer, response: Response, written_ms: int, clock: Clock, source: str
+) -> Verdict:
     """Record an outcome: once by its key, as contact when it is an impression, and into its metrics.
 
     Args:

@@ -199,9 +199,14 @@ def response_problems(response: Response) -> list[Problem]:
         if response.idempotency_key is None and "outcomeType" not in named:
             problems.append(Problem("idempotencyKey", "idempotencyKey is required with outcome"))
         response.outcome = next(iter(named.values()))
-    if response.target is None and not (response.recommendation_id or response.creative_id or response.offer_id or response.trace_id):
+    if response.target is None and not (
+        response.recommendation_id or response.creative_id or response.offer_id or response.trace_id
+    ):
         problems.append(
-            Problem("creativeId", "name a target: recommendationId and rank, creativeId, offerId, or traceId and offerId")
+            Problem(
+                "creativeId",
+                "name a target: recommendationId and rank, creativeId, offerId, or traceId and offerId",
+            )
         )
     return problems
 

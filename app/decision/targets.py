@@ -53,7 +53,11 @@ def resolve_target(
     if _was_ours(response):
         if response.offer_id or response.creative_id:
             target = _direct(response, catalogue)
-            return msgspec.structs.replace(target, attribution="expired") if isinstance(target, Target) else target
+            return (
+                msgspec.structs.replace(target, attribution="expired")
+                if isinstance(target, Target)
+                else target
+            )
         field, value = _named(response)
         return NoTarget(True, Problem(field, f"{value} is not known, or forgotten"), may_come=True)
     field, value = _named(response)
@@ -119,7 +123,9 @@ def _shown(
         for shown in recommendation.shown:
             if shown.rank == response.rank:
                 return shown
-        return NoTarget(False, Problem("rank", f"the recommendation has ranks 1 to {len(recommendation.shown)}"))
+        return NoTarget(
+            False, Problem("rank", f"the recommendation has ranks 1 to {len(recommendation.shown)}")
+        )
     creative = _canonical("creativeId", response.creative_id, catalogue)
     offer = _canonical("offerId", response.offer_id, catalogue)
     for shown in recommendation.shown:
@@ -137,7 +143,9 @@ def _canonical(name: str, given: str | None, catalogue: TenantCatalogue) -> str 
     """The id of something given by id or key; unknown ones stay as they are."""
     if given is None:
         return None
-    lookup = {"offerId": catalogue.offer, "creativeId": catalogue.creative, "channelId": catalogue.channel}[name]
+    lookup = {"offerId": catalogue.offer, "creativeId": catalogue.creative, "channelId": catalogue.channel}[
+        name
+    ]
     entity = lookup(given)
     return given if entity is None else entity.id
 

@@ -20,8 +20,8 @@ from typing import Any, Protocol
 
 import aiokafka
 import msgspec
-from faust.transport.drivers import aiokafka as driver
 from faust.transport.consumer import ensure_TP
+from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
 from mode.utils.futures import notify
 
@@ -97,7 +97,7 @@ class MicroBatchConsumerThread(driver.AIOKafkaConsumerThread):
             self._ensure_consumer().pause(*map(driver.ensure_aiokafka_TP, changelogs))
         await super().on_partitions_assigned(assigned, generation_id)
 
-    async def _fetch_records(
+    async def _fetch_records(  # type: ignore[override]  # handed to our own consumer only
         self,
         consumer: aiokafka.AIOKafkaConsumer,
         active_partitions: set[TP],
@@ -107,7 +107,9 @@ class MicroBatchConsumerThread(driver.AIOKafkaConsumerThread):
         before = self._read_positions(consumer, active_partitions)
         fetched = await super()._fetch_records(consumer, active_partitions, timeout, max_records)
         after = self._read_positions(consumer, active_partitions)
-        moved = {tp: ([], before[tp], end) for tp, end in after.items() if end > before.get(tp, end)}
+        moved: dict[TP, tuple[list[Any], int, int]] = {
+            tp: ([], before[tp], end) for tp, end in after.items() if end > before.get(tp, end)
+        }
         records: dict[TP, tuple[list[Any], int, int]] = {}
         for fetched_tp, found in fetched.items():
             tp, first, last = ensure_TP(fetched_tp), found[0].offset, found[-1].offset

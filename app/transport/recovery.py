@@ -7,8 +7,9 @@ as soon as it can be and a failed one recovers alone.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, cast
 
+import faust
 import structlog
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
@@ -61,13 +62,15 @@ class PartitionRecovery(Recovery):
 
     async def _resume(self) -> None:
         app, tables = self.app, self.tables
-        actives = {tp.partition for tp in app.assignor.assigned_actives() if tp.topic in tables.changelog_topics}
+        actives = {
+            tp.partition for tp in app.assignor.assigned_actives() if tp.topic in tables.changelog_topics
+        }
         log.info("partitions assigned", partitions=sorted(actives), generation=self._generation_id)
         await app.on_rebalance_complete.send()
         # Every partition is paused still; the owner resumes each when its state stands.
         app.flow_control.resume()
         app.consumer.resume_flow()
-        await app._fetcher.maybe_start()
+        await cast(faust.App, app)._fetcher.maybe_start()
         app.on_rebalance_end()
         self.completed.set()
         tables.on_actives_ready()
@@ -103,5 +106,3 @@ def table_manager(owner: Owner) -> type[TableManager]:
             return self._recovery
 
     return PartitionTableManager
-
-

@@ -20,7 +20,7 @@ class WriteThroughFoldError(TypeError):
     """The table was written directly. A programming error: only the fold changes state."""
 
 
-class HostedStore(base.SerializedStore):
+class HostedStore(base.SerializedStore[bytes, bytes]):
     """Faust's view of the partitions held here: raw keys and values, read only."""
 
     partitions: Partitions
@@ -37,7 +37,9 @@ class HostedStore(base.SerializedStore):
     async def need_active_standby_for(self, tp: TP) -> bool:
         return True
 
-    async def backup_partition(self, tp: TP | int, flush: bool = True, purge: bool = False, keep: int = 1) -> None:
+    async def backup_partition(
+        self, tp: TP | int, flush: bool = True, purge: bool = False, keep: int = 1
+    ) -> None:
         """Nothing: the changelog is the backup."""
 
     def restore_backup(self, tp: TP | int, latest: bool = True, backup_id: int = 0) -> None:
@@ -79,7 +81,7 @@ class HostedStore(base.SerializedStore):
         return sum(1 for _ in self._iteritems())
 
 
-class HostedTable(faust.Table):
+class HostedTable(faust.Table[bytes, bytes]):
     """The table `customers`, bytes to bytes."""
 
     partitions_held: Partitions

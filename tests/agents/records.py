@@ -89,10 +89,22 @@ class Bench:
         self.offsets = dict.fromkeys(CUSTOMER_TOPICS, 0)
 
     def record(self, topic: str, body: Mapping[str, Any] | bytes, **fields: Any) -> Record:
-        value = body if isinstance(body, bytes) else json.dumps({"tenantId": TENANT, "customerId": self.customer, **body}).encode()
+        value = (
+            body
+            if isinstance(body, bytes)
+            else json.dumps({"tenantId": TENANT, "customerId": self.customer, **body}).encode()
+        )
         offset = self.offsets[topic]
         self.offsets[topic] += 1
-        return Record(**{"key": self.key, "value": value, "offset": offset, "partition": self.partition.number, **fields})
+        return Record(
+            **{
+                "key": self.key,
+                "value": value,
+                "offset": offset,
+                "partition": self.partition.number,
+                **fields,
+            }
+        )
 
     def fold(self, topic: str, body: Mapping[str, Any] | bytes, **fields: Any) -> Record:
         record = self.record(topic, body, **fields)

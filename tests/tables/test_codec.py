@@ -34,12 +34,16 @@ def _customer() -> Customer:
     customer.rekeyed = {"events/3": 12}
     customer.known_since_ms = 1_700_000_000_000
     customer.last_event_ms = 1_700_000_100_000
-    customer.profile = Profile({"tier": "gold", "age": 41, "likes": ["jazz", None]}, ("vip",), {"ch1": "revoked"})
+    customer.profile = Profile(
+        {"tier": "gold", "age": 41, "likes": ["jazz", None]}, ("vip",), {"ch1": "revoked"}
+    )
     customer.profile_changed = True
     customer.metrics = {"n": Window(0, {0: 3.0}), "spend": Window(129_600_000, {13_117: 29.33, 13_120: 12.5})}
     customer.contacts.append(Contact(1_700_000_000_500, "o1", "c1", "ch1", "cat1", "p1"))
     shown = (Shown(1, "o1", "c1", "ch1", "cat1"), Shown(2, "o2", "c2", "ch1", "cat1", "p1"))
-    customer.recommendations.append(Recommendation("rec_1_18bcfe56800_00000000", 1_700_000_000_000, "f", shown, "trc"))
+    customer.recommendations.append(
+        Recommendation("rec_1_18bcfe56800_00000000", 1_700_000_000_000, "f", shown, "trc")
+    )
     customer.seen.append(Seen(2**64 - 1, 1_700_000_000_000, 5))
     customer.parked = [Parked(1, 2, "responses/1/4", b"{}")]
     return customer
@@ -72,7 +76,7 @@ def test_a_missing_segment_is_refused_not_guessed() -> None:
 
 
 def test_an_unknown_customer_is_none() -> None:
-    assert load_customer(b"demo:nobody", {}.get) is None
+    assert load_customer(b"demo:nobody", lambda _: None) is None
 
 
 def test_one_more_contact_rewrites_one_segment() -> None:

@@ -30,7 +30,8 @@ def test_an_entry_waits_for_its_batch_then_goes_out_in_order() -> None:
 
 
 def test_published_entries_leave_the_store_with_the_next_batch() -> None:
-    outbox, store = Outbox(), {}
+    outbox = Outbox()
+    store: dict[bytes, bytes] = {}
     outbox.add(_derived(0))
     outbox.add(_derived(1))
     _store(outbox, store)
@@ -43,7 +44,8 @@ def test_published_entries_leave_the_store_with_the_next_batch() -> None:
 
 
 def test_after_a_crash_what_was_not_known_to_be_published_goes_out_again_unchanged() -> None:
-    outbox, store = Outbox(), {}
+    outbox = Outbox()
+    store: dict[bytes, bytes] = {}
     for number in range(4):
         outbox.add(_derived(number))
     _store(outbox, store)
@@ -58,7 +60,8 @@ def test_after_a_crash_what_was_not_known_to_be_published_goes_out_again_unchang
 
 
 def test_entries_that_were_published_but_not_forgotten_are_deleted_later() -> None:
-    outbox, store = Outbox(), {}
+    outbox = Outbox()
+    store: dict[bytes, bytes] = {}
     for number in range(3):
         outbox.add(_derived(number))
     _store(outbox, store)

@@ -25,7 +25,9 @@ def test_the_fold_of_a_record_takes_down_it_and_every_earlier_one() -> None:
     for customer in (b"a", b"b", b"a", b"c"):
         last = _overlay(overlays, customer)
     overlays.folded(last - 1)
-    assert [overlay.sequence for customer in (b"a", b"b", b"c") for overlay in overlays.of(customer)] == [last]
+    assert [overlay.sequence for customer in (b"a", b"b", b"c") for overlay in overlays.of(customer)] == [
+        last
+    ]
     assert len(overlays) == 1
 
 

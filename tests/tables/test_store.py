@@ -119,6 +119,6 @@ def test_memory_of_all_partitions_together_is_bounded(tmp_path: Path) -> None:
         peak = max(peak, shared.write_buffers.get_usage())
     assert peak <= 4 * budget, "flushes lag behind writes, but not without end"
     assert shared.write_buffers.get_usage() <= 3 * budget
-    assert shared.cache.get_usage() <= 2 * budget
+    assert shared.cache.get_usage() <= 4 * budget, "the buffers are charged to it"
     for store in stores:
         store.close()

@@ -78,7 +78,9 @@ class MicroApp(faust.App):
 
 
 @asynccontextmanager
-async def consuming(broker: Broker, app_id: str, owner: Owner, folder: Path, size: int = 10) -> AsyncIterator[MicroApp]:
+async def consuming(
+    broker: Broker, app_id: str, owner: Owner, folder: Path, size: int = 10
+) -> AsyncIterator[MicroApp]:
     """An app that reads the owner's topic in chunks of at most `size` records."""
     app = MicroApp(
         app_id,
@@ -105,7 +107,7 @@ async def consuming(broker: Broker, app_id: str, owner: Owner, folder: Path, siz
     async def note(stream: Any) -> None:
         async for event in stream.noack().events():
             records, begin, end, seeks = event.value
-            if seeks == app.consumer.seeks(event.message.tp):
+            if seeks == cast(MicroBatchConsumer, app.consumer).seeks(event.message.tp):
                 pieces = owner.pieces.setdefault(event.message.partition, [])
                 pieces.append(([record.offset for record in records], begin, end))
             event.ack()

@@ -177,7 +177,9 @@ async def produce_events(
     broker: Broker, app_id: str, events: Iterable[tuple[str, Mapping[str, Any]]], tenant: str = "shop"
 ) -> int:
     """Write events to the `events` topic as an outside producer; returns how many."""
-    producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap, linger_ms=5, max_batch_size=262_144, acks="all")
+    producer = AIOKafkaProducer(
+        bootstrap_servers=broker.bootstrap, linger_ms=5, max_batch_size=262_144, acks="all"
+    )
     await producer.start()
     sent: list[Any] = []
     try:

@@ -15,7 +15,8 @@ DOCUMENT: dict[str, Any] = {
     ],
     "placements": [{"id": "hero", "name": "Hero", "channelId": "web"}],
     "offers": [
-        {"id": f"offer-{n}", "name": f"Offer {n}", "categoryId": "music", "priority": 90 - n} for n in range(5)
+        {"id": f"offer-{n}", "name": f"Offer {n}", "categoryId": "music", "priority": 90 - n}
+        for n in range(5)
     ],
     "creatives": [
         {
@@ -29,7 +30,13 @@ DOCUMENT: dict[str, Any] = {
         for channel in ("web", "push")
     ],
     "behavioral-metrics": [
-        {"id": "purchases", "key": "purchases", "name": "Purchases", "aggregate": "count", "eventTypes": ["purchase"]},
+        {
+            "id": "purchases",
+            "key": "purchases",
+            "name": "Purchases",
+            "aggregate": "count",
+            "eventTypes": ["purchase"],
+        },
         {
             "id": "spend",
             "key": "spend",

@@ -1,4 +1,4 @@
-"""Every event counts exactly once, whatever process dies. On Apache Kafka: the log must outlive the worker."""
+"""Every event counts exactly once, whatever process dies. On Apache Kafka: its log outlives the worker."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ async def _assert_exact(clients: Sequence[Client], events: int) -> None:
 
     async def folded() -> bool:
         sample = [await _count(clients, f"C{number}") for number in range(0, CUSTOMERS, 500)]
-        return sum(count for count, _ in sample) >= sum(expected[f"C{n}"][0] for n in range(0, CUSTOMERS, 500))
+        return sum(count for count, _ in sample) >= sum(
+            expected[f"C{n}"][0] for n in range(0, CUSTOMERS, 500)
+        )
 
     await eventually(folded, 120, "all events folded")
     counts = await _counts(clients)
