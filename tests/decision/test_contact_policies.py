@@ -27,14 +27,19 @@ MAIL = ["card-mail", "house-mail", "car-mail"]
     ],
 )
 def test_a_contact_counts_until_it_is_exactly_one_window_old(config: dict[str, Any], window_ms: int) -> None:
-    catalogue = shop(contact_policies=[policy("frequency_cap", config, ("offer", "card"))])
-    for age_ms, wanted in (
-        (window_ms, MAIL),
-        (window_ms + 1, MAIL),
-        (window_ms - 1, MAIL[1:]),
-        (0, MAIL[1:]),
-    ):
-        assert creatives(decided(catalogue, contacted(contact(age_ms)), channel_id="mail")) == wanted, age_ms
+    longer = {**policy("frequency_cap", {"total": 1_000}), "id": "longer"}
+    for others in ([], [longer]):
+        cap = policy("frequency_cap", config, ("offer", "card"))
+        catalogue = shop(contact_policies=[cap, *others])
+        for age_ms, wanted in (
+            (window_ms + 1, MAIL),
+            (window_ms, MAIL),
+            (window_ms - 1, MAIL[1:]),
+            (0, MAIL[1:]),
+            (-1, MAIL[1:]),
+        ):
+            customer = contacted(contact(age_ms))
+            assert creatives(decided(catalogue, customer, channel_id="mail")) == wanted, age_ms
 
 
 def test_a_cooldown_ends_exactly_when_it_is_over() -> None:

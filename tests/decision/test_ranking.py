@@ -104,6 +104,21 @@ def test_no_more_than_the_limit(limit: int) -> None:
     assert (result.total_candidates, result.removals) == (3, {})
 
 
+def test_the_failed_rule_of_highest_priority_is_the_reason() -> None:
+    rules = [
+        {
+            "id": rule_id,
+            "name": rule_id,
+            "kind": "attribute_condition",
+            "priority": priority,
+            "config": {"field": "age", "operator": "exists"},
+        }
+        for rule_id, priority in (("a-low", 10), ("b-high", 90), ("c-high", 90))
+    ]
+    result = decided(shop(qualification_rules=rules), channel_id="mail")
+    assert result.removals == {"attribute_condition:b-high": 3}
+
+
 def places(*several: tuple[str, int]) -> tuple[PlacementRequest, ...]:
     return tuple(PlacementRequest(*one) for one in several)
 
