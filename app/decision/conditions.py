@@ -12,11 +12,10 @@ Rules of this module:
 
 from __future__ import annotations
 
-import math
-import operator as op
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Protocol
 
+from app.decision.operators import ALIASES, OPERATORS, Refusal
 from app.decision.problems import Problem, join
 
 DEPTH_MAX = 64
@@ -33,36 +32,6 @@ class Fields(Protocol):
 Environment = Mapping[str, Fields]
 Condition = Callable[[Environment], bool]
 Reader = Callable[[Environment], object]
-Test = Callable[[object], bool]
-
-#: Long names of the operators, accepted for ever.
-ALIASES: Mapping[str, str] = {
-    "equals": "eq",
-    "equal": "eq",
-    "not_equals": "neq",
-    "not_equal": "neq",
-    "greater_than": "gt",
-    "greater_than_or_equal": "gte",
-    "greater_than_or_equals": "gte",
-    "greater_or_equal": "gte",
-    "less_than": "lt",
-    "less_than_or_equal": "lte",
-    "less_than_or_equals": "lte",
-    "less_or_equal": "lte",
-    "not in": "not_in",
-    "startswith": "starts_with",
-    "begins_with": "starts_with",
-    "is_set": "exists",
-    "is_not_set": "not_exists",
-}
-
-
-class _Refusal(Exception):
-    """Carries what is wrong with a condition out of the recursion."""
-
-    def __init__(self, path: str, message: str) -> None:
-        super().__init__(path, message)
-        self.problem = Problem(path, message)
 
 
 def compile_condition(
@@ -79,7 +48,7 @@ def compile_condition(
     nodes = iter(range(NODES_MAX))
     try:
         compiled = _tree(tree, namespaces, path, 1, nodes, problems)
-    except _Refusal as refusal:
+    except Refusal as refusal:
         problems.append(refusal.problem)
         return problems
     return problems or compiled
@@ -100,7 +69,7 @@ def compile_leaf(
     """
     try:
         return _leaf(field, operator, value, namespaces, path, missing)
-    except _Refusal as refusal:
+    except Refusal as refusal:
         return [refusal.problem]
 
 
@@ -139,23 +108,23 @@ def _tree(
 ) -> Condition:
     """One node; problems of members are collected, so that all come at once."""
     if depth > DEPTH_MAX:
-        raise _Refusal(path, f"is nested deeper than {DEPTH_MAX} levels")
+        raise Refusal(path, f"is nested deeper than {DEPTH_MAX} levels")
     if next(nodes, None) is None:
-        raise _Refusal(path, f"has more than {NODES_MAX} conditions")
+        raise Refusal(path, f"has more than {NODES_MAX} conditions")
     if not isinstance(tree, dict):
-        raise _Refusal(path, "must be an object with all, any, not, or field and operator")
+        raise Refusal(path, "must be an object with all, any, not, or field and operator")
     joint = next((name for name in ("all", "any", "not") if name in tree), None)
     if joint is None:
         return _comparison(tree, namespaces, path, problems)
     if len(tree) > 1:
-        raise _Refusal(path, f"has {joint} and something else beside it")
+        raise Refusal(path, f"has {joint} and something else beside it")
     here = join(path, joint)
     if joint == "not":
         negated = _tree(tree["not"], namespaces, here, depth + 1, nodes, problems)
         return lambda environment: not negated(environment)
     members = tree[joint]
     if not isinstance(members, list) or not members:
-        raise _Refusal(here, "must be a list of at least one condition")
+        raise Refusal(here, "must be a list of at least one condition")
     parts = tuple(
         _tree(member, namespaces, join(here, f"[{i}]"), depth + 1, nodes, problems)
         for i, member in enumerate(members)
@@ -190,7 +159,7 @@ def _comparison(
         return _never
     try:
         return _leaf(tree["field"], tree["operator"], tree.get("value"), namespaces, path, False)
-    except _Refusal as refusal:
+    except Refusal as refusal:
         problems.append(refusal.problem)
         return _never
 
@@ -204,17 +173,17 @@ def _leaf(
 ) -> Condition:
     if not isinstance(field, str) or not _is_field(field, namespaces):
         starts = ", ".join(f"{namespace}.*" for namespace in sorted(namespaces))
-        raise _Refusal(join(path, "field"), f"must be one of: {starts}")
+        raise Refusal(join(path, "field"), f"must be one of: {starts}")
     name = ALIASES.get(operator, operator) if isinstance(operator, str) else operator
     read = field_reader(field)
     if name in ("exists", "not_exists"):
         if value is not None and value is not True:
-            raise _Refusal(join(path, "value"), f"{name} compares with nothing; leave the value out")
+            raise Refusal(join(path, "value"), f"{name} compares with nothing; leave the value out")
         return _exists(read) if name == "exists" else _not_exists(read)
     make = OPERATORS.get(name) if isinstance(name, str) else None
     if make is None:
         known = ", ".join([*OPERATORS, "exists", "not_exists"])
-        raise _Refusal(join(path, "operator"), f"must be one of: {known}")
+        raise Refusal(join(path, "operator"), f"must be one of: {known}")
     test = make(value, join(path, "value"))
 
     def holds(environment: Environment) -> bool:
@@ -235,104 +204,3 @@ def _exists(read: Reader) -> Condition:
 
 def _not_exists(read: Reader) -> Condition:
     return lambda environment: read(environment) is None
-
-
-def _same(left: object, right: object) -> bool:
-    """Equality as JSON knows it: numbers by value, but true is not 1."""
-    if isinstance(left, bool) is not isinstance(right, bool):
-        return False
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(_same, left, right))
-    return left == right
-
-
-def _eq(value: object, path: str) -> Test:
-    _require_scalar(value, path)
-    return lambda found: _same(found, value)
-
-
-def _neq(value: object, path: str) -> Test:
-    _require_scalar(value, path)
-    return lambda found: not _same(found, value)
-
-
-def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[object, str], Test]:
-    """gt, gte, lt or lte: numbers with numbers, text with text."""
-
-    def make(value: object, path: str) -> Test:
-        if isinstance(value, str):
-            return lambda found: isinstance(found, str) and compare(found, value)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not _is_number(value):
-            raise _Refusal(path, "must be a number or text to compare by order")
-
-        def test(found: object) -> bool:
-            return isinstance(found, int | float) and not isinstance(found, bool) and compare(found, value)
-
-        return test
-
-    return make
-
-
-def _in(value: object, path: str) -> Test:
-    members = _require_list(value, path)
-
-    def test(found: object) -> bool:
-        wanted = found if isinstance(found, list | tuple) else (found,)
-        return any(_same(one, member) for one in wanted for member in members)
-
-    return test
-
-
-def _not_in(value: object, path: str) -> Test:
-    contained = _in(value, path)
-    return lambda found: not contained(found)
-
-
-def _contains(value: object, path: str) -> Test:
-    _require_scalar(value, path)
-
-    def test(found: object) -> bool:
-        if isinstance(found, str):
-            return isinstance(value, str) and value in found
-        return isinstance(found, list | tuple) and any(_same(member, value) for member in found)
-
-    return test
-
-
-def _starts_with(value: object, path: str) -> Test:
-    if not isinstance(value, str):
-        raise _Refusal(path, "must be text")
-    return lambda found: isinstance(found, str) and found.startswith(value)
-
-
-OPERATORS: Mapping[str, Callable[[object, str], Test]] = {
-    "eq": _eq,
-    "neq": _neq,
-    "gt": _ordered(op.gt),
-    "gte": _ordered(op.ge),
-    "lt": _ordered(op.lt),
-    "lte": _ordered(op.le),
-    "in": _in,
-    "not_in": _not_in,
-    "contains": _contains,
-    "starts_with": _starts_with,
-}
-
-
-def _is_number(value: float) -> bool:
-    # A float far too large for an integer, and the other way round, still compare; only these do not.
-    return not (isinstance(value, float) and not math.isfinite(value))
-
-
-def _require_scalar(value: object, path: str) -> None:
-    if isinstance(value, bool | str) or (isinstance(value, int | float) and _is_number(value)):
-        return
-    raise _Refusal(path, "must be text, a number, true or false")
-
-
-def _require_list(value: object, path: str) -> tuple[object, ...]:
-    if not isinstance(value, list) or not 1 <= len(value) <= 1_000:
-        raise _Refusal(path, "must be a list of 1 to 1,000 values")
-    for i, member in enumerate(value):
-        _require_scalar(member, join(path, f"[{i}]"))
-    return tuple(value)

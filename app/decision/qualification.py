@@ -16,10 +16,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from app.decision.conditions import ALIASES, Condition, Environment, Reader, compile_leaf, field_reader
+from app.decision.conditions import Condition, Environment, Reader, compile_leaf, field_reader
 from app.decision.entities import Part, QualificationRule
 from app.decision.index import EntityIndex
 from app.decision.loading import load_struct
+from app.decision.operators import ALIASES
 from app.decision.problems import Problem
 from app.decision.reasons import Reason, reason
 from app.decision.scopes import ScopeMasks, Standing, resolve_scopes

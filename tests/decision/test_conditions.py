@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.decision.conditions import ALIASES, OPERATORS, Environment, compile_condition, compile_leaf
+from app.decision.conditions import Environment, compile_condition, compile_leaf
+from app.decision.operators import ALIASES, OPERATORS
 from app.decision.problems import Problem
 from tests.decision.documents import ANY_JSON, SCALARS
 
