@@ -5,6 +5,7 @@ A record is accepted as a typed value or `Refused` with all its bad fields; deco
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -241,8 +242,13 @@ def epoch_ms(instant: datetime) -> int:
     return round(instant.timestamp() * 1000)
 
 
+@functools.lru_cache(maxsize=4_096)
+def _is_tenant(tenant_id: str) -> bool:
+    return _TENANT.fullmatch(tenant_id) is not None
+
+
 def _tenant_problems(tenant_id: str) -> list[Problem]:
-    if _TENANT.fullmatch(tenant_id):
+    if _is_tenant(tenant_id):
         return []
     return [Problem("tenantId", "must match [a-z0-9-]{1,64}")]
 
