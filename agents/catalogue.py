@@ -1,0 +1,191 @@
+"""The catalogue on this worker: the topic's committed state as one snapshot, swapped as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import structlog
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
+
+from app.decision.catalogue import CatalogSnapshot
+from config.metrics import Metrics
+from config.settings import Settings
+from tables.catalogue_log import CatalogueLog, TenantLog
+from tables.catalogue_topic import CatalogueFeed, open_feed
+
+log = structlog.get_logger(__name__)
+
+_BACKOFF_FIRST_S = 0.1
+_BACKOFF_MAX_S = 5.0
+#: A reader that has not met its barrier says so this often.
+_SAY_EVERY_S = 5.0
+
+
+class MissedRecordsError(Exception):
+    """The log read so far cannot be right any more: read again from the beginning."""
+
+
+class CatalogueReader:
+    """Follows the topic and keeps the newest snapshot.
+
+    Invariants: a snapshot holds whole imports only; once ready it stays ready with the last good snapshot,
+    whatever happens to the broker or appears on the topic.
+
+    Args:
+        settings: brokers and application.
+        metrics: where the version and the swaps are counted.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._snapshot = CatalogSnapshot()
+        self._ready = asyncio.Event()
+        self._changed = asyncio.Condition()
+        self._trouble: str | None = "the catalogue is being read"
+        self._log = CatalogueLog()
+        self._stale: set[str] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def snapshot(self) -> CatalogSnapshot:
+        """The newest good snapshot; not to be used until `ready`."""
+        return self._snapshot
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything committed before this reader's start is in the snapshot."""
+        return self._ready.is_set()
+
+    @property
+    def problem(self) -> str | None:
+        """Why the snapshot is not what the topic says, for /ready; None when it is."""
+        return self._trouble or self._log.problems()
+
+    async def wait_ready(self) -> None:
+        """Return once `ready`."""
+        await self._ready.wait()
+
+    async def wait_version(self, version: int) -> None:
+        """Return once the snapshot has this version or a later one."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._snapshot.version >= version)
+
+    async def start(self) -> None:
+        """Begin to read, in the background; the topic must exist. See `wait_ready`."""
+        self._task = asyncio.create_task(self._run(), name="catalogue reader")
+
+    async def stop(self) -> None:
+        """Stop reading; the snapshot stays."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _run(self) -> None:
+        """Read for ever: whatever breaks is logged, and reading begins again after a growing pause."""
+        pause_s = _BACKOFF_FIRST_S
+        while True:
+            started = time.monotonic()
+            try:
+                async with open_feed(self._settings) as feed:
+                    await self._follow(feed)
+            except (KafkaError, OSError, TimeoutError, MissedRecordsError) as error:
+                self._trouble = f"the catalogue is read again after: {error!r}"
+                log.warning("reading the catalogue again", error=repr(error), pause_s=round(pause_s, 1))
+            except Exception as error:  # a reader that ended would leave an old catalogue for ever
+                self._trouble = f"the catalogue is read again after: {error!r}"
+                log.error("the catalogue's reader failed", error=repr(error), exc_info=True)
+            if time.monotonic() - started > _BACKOFF_MAX_S:
+                pause_s = _BACKOFF_FIRST_S
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _BACKOFF_MAX_S)
+
+    async def _follow(self, feed: CatalogueFeed) -> None:
+        self._log, self._stale = CatalogueLog(), set()
+        barrier = await feed.write_barrier()
+        said = time.monotonic()
+        while not self._apply(await feed.records(), barrier):
+            if time.monotonic() - said > _SAY_EVERY_S:
+                said = time.monotonic()
+                log.warning("the catalogue's end is not read yet; an import may be under way")
+        await self._catch_up()
+        await feed.remove_barrier(barrier)
+        while True:
+            self._apply(await feed.records(), barrier)
+            if self._stale:
+                await self._swap()
+
+    def _apply(self, records: list[ConsumerRecord], barrier: bytes) -> bool:
+        """Take in records; whether the barrier was among them."""
+        passed, ignored = False, self._log.ignored
+        for record in records:
+            passed = passed or record.key == barrier
+            tenant_id = self._log.apply(record.offset, record.key, record.value)
+            if tenant_id is not None:
+                self._stale.add(tenant_id)
+        if self._log.ignored > ignored:
+            log.warning(
+                "records with unknown keys on the catalogue's topic", count=self._log.ignored - ignored
+            )
+        return passed
+
+    async def _catch_up(self) -> None:
+        """Build the snapshot anew: the log was read from its beginning."""
+        started = time.perf_counter()
+        before = self._snapshot
+        snapshot = CatalogSnapshot(self._log.version)
+        for tenant_id, tenant in sorted(self._log.tenants.items()):
+            entities = before.tenant(tenant_id).entities if tenant.problem else tenant.entities
+            snapshot = await asyncio.to_thread(
+                snapshot.with_changes, tenant_id, dict(entities), self._log.version
+            )
+        self._stale.clear()
+        self._trouble = None
+        await self._put_in_place(snapshot, started)
+        self._declare_ready()
+
+    async def _swap(self) -> None:
+        """Bring the tenants up to date whose imports were just read."""
+        started = time.perf_counter()
+        snapshot = self._snapshot
+        stale, self._stale = sorted(self._stale), set()
+        for tenant_id in stale:
+            tenant = self._log.tenant(tenant_id)
+            self._check(tenant_id, tenant)
+            if tenant.problem is None:
+                held = snapshot.tenant(tenant_id).entities
+                changes = {key: None for key in held if key not in tenant.entities} | tenant.entities
+                snapshot = await asyncio.to_thread(
+                    snapshot.with_changes, tenant_id, changes, self._log.version
+                )
+        if snapshot is not self._snapshot:
+            await self._put_in_place(snapshot, started)
+        self._declare_ready()
+
+    def _check(self, tenant_id: str, tenant: TenantLog) -> None:
+        """Raise when a deletion was missed; log what cannot be read."""
+        if tenant.problem is None:
+            return
+        if not tenant.unreadable and self.ready:
+            raise MissedRecordsError(f"tenant {tenant_id}: {tenant.problem}")
+        log.error("a catalogue keeps its last good state", tenant=tenant_id, problem=tenant.problem)
+
+    async def _put_in_place(self, snapshot: CatalogSnapshot, started: float) -> None:
+        self._snapshot = snapshot
+        elapsed_s = time.perf_counter() - started
+        self._metrics.catalogue_version.set(snapshot.version)
+        self._metrics.catalogue_swap_seconds.observe(elapsed_s)
+        log.info("catalogue in place", version=snapshot.version, took_ms=round(elapsed_s * 1000, 1))
+        async with self._changed:
+            self._changed.notify_all()
+
+    def _declare_ready(self) -> None:
+        """Ready the first time that no tenant has a problem: before that there is no last good state."""
+        problem = self._log.problems()
+        if problem is None:
+            self._ready.set()
+        elif not self.ready:
+            log.error("the catalogue cannot be used", problem=problem)

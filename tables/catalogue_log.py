@@ -1,0 +1,153 @@
+"""What the records of the topic `catalog` add up to, and from when on it holds.
+
+Rules of this module:
+
+1.  Records wait until their tenant's next commit marker and then hold together; without one, never.
+2.  An import counts only when all it wrote was seen. Compaction may have taken a record away because a later
+    import replaced it; that one's marker is then still to come, and the earlier import is never applied
+    alone. (Read from the beginning, a tenant's last marker always has everything before it.)
+3.  Aborted imports are no matter here: the consumer reads committed transactions only, and compaction does
+    not let an aborted record replace a committed one.
+4.  A record that cannot be read counts as seen, and spoils its tenant until something replaces it.
+5.  A tenant is sound when nothing of it is unreadable and it has as many entities as its marker says. A
+    reader that lagged behind the expiry of a deletion has more; it must read from the beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from app.decision.entities import Entity
+from app.decision.index import EntityKey
+from tables.catalogue_records import (
+    BARRIER,
+    Marker,
+    UnreadableRecordError,
+    decode_entity,
+    decode_marker,
+    parse_key,
+)
+
+
+class _Written(msgspec.Struct, frozen=True):
+    """A record that waits for its marker. `entity` is None for a deletion."""
+
+    import_id: str | None
+    entity: Entity | None
+    unreadable: str | None = None
+
+
+class TenantLog:
+    """One tenant's committed entities, and what waits for a marker."""
+
+    __slots__ = ("entities", "problem", "unreadable", "version", "waiting")
+
+    def __init__(self) -> None:
+        #: Committed and readable.
+        self.entities: dict[EntityKey, Entity] = {}
+        #: Committed and not readable, with the reason.
+        self.unreadable: dict[EntityKey, str] = {}
+        self.waiting: dict[EntityKey, _Written] = {}
+        #: Offset of the marker that `entities` are as of, -1 before the first.
+        self.version = -1
+        #: Why `entities` must not be used, None when they are sound.
+        self.problem: str | None = None
+
+    def put(self, key: EntityKey, value: bytes | None) -> None:
+        """Take in an entity's record."""
+        if value is None:
+            self.waiting[key] = _Written(None, None)
+            return
+        try:
+            import_id, entity = decode_entity(key[0], value)
+            self.waiting[key] = _Written(import_id, entity)
+        except UnreadableRecordError as error:
+            self.waiting[key] = _Written(error.import_id, None, str(error))
+
+    def commit(self, marker: Marker, offset: int) -> bool:
+        """Apply what waits, if all of the marker's import was seen; whether it was."""
+        seen = sum(self._belongs(written, marker.import_id) for written in self.waiting.values())
+        if seen < marker.count:
+            self.problem = (
+                f"import {marker.import_id} at offset {offset} is incomplete, {seen} of {marker.count} "
+                "records: waiting for the one that replaced it"
+            )
+            return False
+        for key, written in self.waiting.items():
+            self._apply(key, written)
+        self.waiting.clear()
+        self.version = offset
+        self.problem = self._fault(marker.total)
+        return True
+
+    def _belongs(self, written: _Written, import_id: str) -> bool:
+        if written.unreadable is not None and written.import_id is None:
+            return True  # whose it is cannot be known; rule 4
+        return written.import_id == import_id
+
+    def _apply(self, key: EntityKey, written: _Written) -> None:
+        self.entities.pop(key, None)
+        self.unreadable.pop(key, None)
+        if written.unreadable is not None:
+            self.unreadable[key] = written.unreadable
+        elif written.entity is not None:
+            self.entities[key] = written.entity
+
+    def _fault(self, total: int) -> str | None:
+        if self.unreadable:
+            (kind, entity_id), reason = next(iter(self.unreadable.items()))
+            return f"{len(self.unreadable)} records cannot be read; {kind}[{entity_id}]: {reason}"
+        if len(self.entities) != total:
+            return f"{len(self.entities)} entities where its last import counted {total}"
+        return None
+
+
+class CatalogueLog:
+    """The topic read from its beginning, record by record."""
+
+    def __init__(self) -> None:
+        self._tenants: dict[str, TenantLog] = {}
+        #: Offset of the newest marker applied, 0 before the first: the catalogue's version.
+        self.version = 0
+        #: Keys in no form of this version, ignored.
+        self.ignored = 0
+
+    @property
+    def tenants(self) -> Mapping[str, TenantLog]:
+        """Every tenant that has a record."""
+        return self._tenants
+
+    def tenant(self, tenant_id: str) -> TenantLog:
+        """A tenant's log; an empty one for an unknown tenant."""
+        return self._tenants.get(tenant_id) or TenantLog()
+
+    def apply(self, offset: int, key: bytes | None, value: bytes | None) -> str | None:
+        """Take in the next record; the tenant whose entities changed with it, else None."""
+        parsed = parse_key(key)
+        if parsed is None:
+            self.ignored += not (key or b"").startswith(BARRIER)
+            return None
+        tenant = self._tenants.setdefault(parsed.tenant_id, TenantLog())
+        if parsed.entity is not None:
+            tenant.put(parsed.entity, value)
+            return None
+        if value is None:
+            return None
+        try:
+            marker = decode_marker(value)
+        except UnreadableRecordError as error:
+            tenant.problem = f"the import committed at offset {offset} cannot be read: {error}"
+            return None
+        if not tenant.commit(marker, offset):
+            return None
+        self.version = offset
+        return parsed.tenant_id
+
+    def problems(self) -> str | None:
+        """What is wrong with which tenants, in one line; None when all are sound."""
+        found = [
+            f"{name}: {tenant.problem}" for name, tenant in sorted(self._tenants.items()) if tenant.problem
+        ]
+        return "; ".join(found) or None
