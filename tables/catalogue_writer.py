@@ -1,0 +1,96 @@
+"""Changing a tenant's catalogue: read what is there, check what would be, write what differs, as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from app.decision.entities import Entity
+from app.decision.index import EntityKey
+from config.settings import Settings
+from tables.catalogue_commit import Record, begin_commit
+from tables.catalogue_document import Entry
+from tables.catalogue_plan import ImportDiff, ImportPlan, plan_import
+from tables.catalogue_records import Marker, encode_entity, encode_marker, entity_key, marker_key
+from tables.catalogue_topic import CatalogueReadError, read_to_now
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class CatalogueWriter:
+    """Imports and reads tenants' catalogues. The topic must exist.
+
+    Imports of one writer run one after the other; those of several writers fence each other on Kafka.
+
+    Args:
+        settings: brokers and application.
+        clock: the present instant, UTC.
+    """
+
+    def __init__(self, settings: Settings, clock: Callable[[], datetime] = _now) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._one_at_a_time = asyncio.Lock()
+
+    async def import_tenant(
+        self, tenant_id: str, entries: Sequence[Entry], by: str, *, prune: bool = False
+    ) -> ImportDiff:
+        """What the import changed; the same entities twice write nothing.
+
+        Args:
+            tenant_id: whose catalogue it is.
+            entries: the entities it shall have, each right by itself; see `read_document`.
+            by: who imports, for `createdBy` and the marker.
+            prune: delete what is not among them; otherwise it stays.
+
+        Raises:
+            CatalogueInvalidError: every problem of the tenant as it would be; nothing was written.
+            CatalogueReadError: the present state cannot be read; nothing was written.
+            CatalogueConflictError: another import has begun; import again.
+            CatalogueWriteError: not acknowledged; import again, it writes only what is missing.
+        """
+        async with self._one_at_a_time, begin_commit(self._settings) as commit:
+            # Only after the writers before us are fenced: what they committed is then all there.
+            plan = await self._plan(tenant_id, entries, by, prune)
+            if not plan.changes:
+                return plan.diff
+            version = await commit.write(_records(tenant_id, plan, by, self._clock()))
+            return msgspec.structs.replace(plan.diff, version=version)
+
+    async def preview(
+        self, tenant_id: str, entries: Sequence[Entry], by: str, *, prune: bool = False
+    ) -> ImportDiff:
+        """What `import_tenant` would change now; raises what it would, but writes and fences nothing."""
+        return (await self._plan(tenant_id, entries, by, prune)).diff
+
+    async def read_tenant(self, tenant_id: str) -> Mapping[EntityKey, Entity]:
+        """The tenant's entities, everything committed by now included.
+
+        Raises:
+            CatalogueReadError: the brokers do not answer, or records cannot be read by this version.
+        """
+        tenant = (await read_to_now(self._settings)).tenant(tenant_id)
+        if tenant.problem is not None:
+            raise CatalogueReadError(f"the catalogue of {tenant_id} cannot be used: {tenant.problem}")
+        return tenant.entities
+
+    async def _plan(self, tenant_id: str, entries: Sequence[Entry], by: str, prune: bool) -> ImportPlan:
+        current = (await read_to_now(self._settings)).tenant(tenant_id)
+        return plan_import(tenant_id, current, entries, by, self._clock(), prune)
+
+
+def _records(tenant_id: str, plan: ImportPlan, by: str, at: datetime) -> list[Record]:
+    import_id = uuid.uuid4().hex
+    records: list[Record] = [
+        (entity_key(tenant_id, key), None if entity is None else encode_entity(import_id, entity))
+        for key, entity in plan.changes.items()
+    ]
+    count = sum(value is not None for _, value in records)
+    marker = Marker(import_id=import_id, count=count, total=plan.total, at=at, by=by)
+    return [*records, (marker_key(tenant_id), encode_marker(marker))]
