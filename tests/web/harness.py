@@ -1,0 +1,161 @@
+"""A worker's web server without a broker: real partitions and stores, and a producer that is not started."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import faust
+from aiohttp.test_utils import TestClient, TestServer
+
+from app.decision.catalogue import CatalogSnapshot
+from app.decision.validation import load_entity
+from config.metrics import new_metrics
+from config.settings import Settings
+from config.topics import topic_names
+from tables.layout import customer_key
+from tables.partition import Partition, Partitions, Phase
+from tables.publisher import Publisher
+from tables.routing import partition_of
+from tables.store import PartitionStore, StoreMemory
+from web.engine import Engine
+from web.routes import mount
+
+TENANT = "shop"
+NOW_MS = 1_800_000_000_000
+PARTITIONS = 4
+HEADERS = {"X-Tenant-Id": TENANT}
+
+ENTITIES: dict[str, Sequence[Mapping[str, Any]]] = {
+    "categories": [{"id": "cat", "name": "Music"}],
+    "channels": [
+        {"id": "web", "name": "Web", "type": "web"},
+        {"id": "push", "key": "ping", "name": "Push", "type": "push", "impressionTracking": "implicit"},
+    ],
+    "placements": [{"id": "hero", "name": "Hero", "channelId": "web"}],
+    "offers": [
+        {"id": "vinyl", "name": "Vinyl", "categoryId": "cat", "priority": 90},
+        {"id": "tape", "name": "Tape", "categoryId": "cat", "priority": 50},
+    ],
+    "creatives": [
+        {
+            "id": "vinyl-web",
+            "name": "Vinyl banner",
+            "offerId": "vinyl",
+            "channelId": "web",
+            "content": {"headline": "{{ customer.name | you }}, vinyl!"},
+        },
+        {"id": "tape-web", "name": "Tape banner", "offerId": "tape", "channelId": "web"},
+        {"id": "vinyl-push", "name": "Vinyl ping", "offerId": "vinyl", "channelId": "push"},
+    ],
+    "behavioral-metrics": [
+        {"id": "n", "key": "purchases", "name": "n", "aggregate": "count", "eventTypes": ["purchase"]}
+    ],
+    "contact-policies": [
+        {
+            "id": "once",
+            "name": "Once a day",
+            "kind": "frequency_cap",
+            "scopes": [{"scope": "channel", "id": "push"}],
+            "config": {"perDay": 1},
+        }
+    ],
+    "decision-flows": [
+        {"id": "flow", "key": "main", "name": "Flow", "status": "active", "default": True},
+        {"id": "open", "name": "Open", "status": "active", "unknownCustomers": "allow"},
+        {"id": "draft", "name": "Draft"},
+    ],
+}
+
+
+def snapshot(entities: Mapping[str, Sequence[Mapping[str, Any]]] = ENTITIES) -> CatalogSnapshot:
+    """The catalogue of one tenant, version 7."""
+    changes = {}
+    for kind, bodies in entities.items():
+        for body in bodies:
+            entity = load_entity(kind, body)
+            assert not isinstance(entity, list), entity
+            changes[kind, body["id"]] = entity
+    return CatalogSnapshot().with_changes(TENANT, changes, 7)
+
+
+class Worker:
+    """An engine with its stores in a folder; catalogue, clock and readiness can be set."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        values = {"partitions": PARTITIONS, "data_dir": folder, **settings}
+        self.settings = Settings(**values)
+        self.metrics = new_metrics()
+        self.partitions = Partitions(PARTITIONS, 1_000, 100, self.metrics)
+        self.publisher = Publisher(
+            ["127.0.0.1:1"], "test", topic_names("test"), PARTITIONS, timeout_ms=1_000, idempotent=True
+        )
+        self.catalogue = snapshot()
+        self.catalogue_ready = True
+        self.now_ms = NOW_MS
+        self._memory = StoreMemory(8 << 20, 8 << 20)
+        self._stores: list[PartitionStore] = []
+        chances = itertools.count(1)
+        self.engine = Engine(
+            settings=self.settings,
+            partitions=self.partitions,
+            publisher=self.publisher,
+            catalogue=lambda: self.catalogue,
+            catalogue_ready=lambda: self.catalogue_ready,
+            metrics=self.metrics,
+            origin_id="0123456789abcdef",
+            clock_ms=lambda: self.now_ms,
+            chance=lambda: f"{next(chances):012x}",
+        )
+
+    def own_all(self) -> Self:
+        """Own every partition, each with an empty store, and ready."""
+        for number in range(PARTITIONS):
+            partition = self.partitions.own(number)
+            store = PartitionStore(self.settings.data_dir / f"{number}.db", self._memory)
+            self._stores.append(store)
+            partition.attach(store)
+            partition.phase, partition.reason = Phase.READY, ""
+        return self
+
+    def partition_for(self, customer_id: str, tenant: str = TENANT) -> Partition:
+        """The partition that owns a customer."""
+        found = self.partitions.get(partition_of(customer_key(tenant, customer_id), PARTITIONS))
+        assert found is not None
+        return found
+
+    def know(self, customer_id: str, tenant: str = TENANT) -> None:
+        """Make a customer known, as the fold of an event would."""
+        customer = self.partition_for(customer_id, tenant).open(customer_key(tenant, customer_id))
+        customer.known_since_ms = customer.last_event_ms = NOW_MS - 1_000
+
+    def close(self) -> None:
+        for store in self._stores:
+            store.close()
+
+    @asynccontextmanager
+    async def client(self, name: str = "web-test") -> AsyncIterator[Client]:
+        """A client of the worker's web server."""
+        app = faust.App(
+            name, autodiscover=False, broker="kafka://127.0.0.1:1", datadir=self.settings.data_dir
+        )
+        mount(app, self.engine)
+        app.web.init_server()
+        async with TestClient(TestServer(app.web.web_app)) as client:
+            yield client
+
+
+Client = TestClient[Any, Any]
+
+
+@contextmanager
+def running(folder: Path, **settings: Any) -> Iterator[Worker]:
+    """A worker that owns everything, closed afterwards."""
+    worker = Worker(folder, **settings).own_all()
+    try:
+        yield worker
+    finally:
+        worker.close()

@@ -1,0 +1,191 @@
+"""Request bodies: read up to a bound, decoded strictly, every bad field found at once.
+
+Strictly means: JSON in UTF-8, an object, no name twice in an object, at most `DEPTH_MAX` levels, no number
+that is not finite. Unknown fields are ignored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from app.decision.records import Problem, field_problems, malformed_message
+from web.errors import ApiError, invalid, too_large, unsupported_media_type
+
+DEPTH_MAX = 64
+
+#: A body must arrive within this time, so that slow senders cannot hold all places.
+ARRIVAL_TIMEOUT_S = 10.0
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class DuplicateNameError(ValueError):
+    """An object has a name twice, and parsers differ on which value counts."""
+
+
+class BodyType(Generic[S]):
+    """Bodies that are a `kind`, whose fields must all have defaults: what is required is checked after."""
+
+    def __init__(self, kind: type[S]) -> None:
+        self._kind = kind
+        self._decoder = msgspec.json.Decoder(kind)
+
+    def read(self, body: bytes) -> tuple[S, list[Problem]]:
+        """The fields that fit, and what is wrong with the others (those then have their defaults).
+
+        Raises:
+            ApiError: 400 when it is no JSON object at all.
+        """
+        try:
+            value = self._decoder.decode(body)
+            _check_strictly(body)
+        except msgspec.ValidationError:
+            return self._read_fields(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+            raise _malformed(body, error) from error
+        return value, []
+
+    def _read_fields(self, body: bytes) -> tuple[S, list[Problem]]:
+        try:
+            raw = _any.decode(body)
+            _check_strictly(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+            raise _malformed(body, error) from error
+        if not isinstance(raw, dict):
+            raise invalid((Problem("", "must be a JSON object"),))
+        problems = field_problems(self._kind, raw)
+        bad = {top_field(problem.field) for problem in problems}
+        fitting = {name: value for name, value in raw.items() if name not in bad}
+        return msgspec.convert(fitting, self._kind), problems
+
+
+def top_field(path: str) -> str:
+    """The body's own field that a path lies in: `data` for `data.items[0]`."""
+    return path.partition(".")[0].partition("[")[0]
+
+
+def one_value(named: Sequence[tuple[str, Any]], problems: list[Problem]) -> Any:
+    """The value of a field and its aliases, or None; two different ones are a problem.
+
+    Args:
+        named: name and value of each, the canonical one first.
+        problems: is added to.
+    """
+    given = [(name, value) for name, value in named if value is not None]
+    if not given:
+        return None
+    first_name, first = given[0]
+    for name, value in given[1:]:
+        if value != first:
+            problems.append(Problem(name, f"differs from {first_name}, which it is an alias of"))
+    return first
+
+
+async def read_body(request: web.Request, limit_bytes: int) -> bytes:
+    """The request's body.
+
+    Raises:
+        ApiError: 413 past the limit, whatever was announced; 415 when it is not said to be JSON; 400 when
+            it breaks off.
+    """
+    announced = request.content_length
+    if announced is not None and announced > limit_bytes:
+        raise too_large(limit_bytes)
+    if not _is_json(request):
+        raise unsupported_media_type()
+    content = request.content
+    if not content.is_eof():
+        return await _arriving(request, limit_bytes)
+    try:
+        body = content.read_nowait()
+    except web.RequestPayloadError as error:
+        raise _broken() from error
+    if len(body) > limit_bytes:
+        raise too_large(limit_bytes)
+    return body
+
+
+async def _arriving(request: web.Request, limit_bytes: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(ARRIVAL_TIMEOUT_S):
+            while chunk := await request.content.readany():
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > limit_bytes:
+                    raise too_large(limit_bytes)
+    except TimeoutError as error:
+        raise invalid((Problem("", f"did not arrive within {ARRIVAL_TIMEOUT_S:.0f} s"),)) from error
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise _broken() from error
+    return b"".join(chunks)
+
+
+def _broken() -> ApiError:
+    return invalid((Problem("", "broke off, or is not encoded as its headers say"),))
+
+
+def _is_json(request: web.Request) -> bool:
+    """Whether the headers say JSON in UTF-8; a body without a type is taken to be JSON."""
+    said = request.headers.get("Content-Type")
+    if said is None or said == "application/json":
+        return True
+    kind = request.content_type
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        return False
+    charset = request.charset
+    return charset is None or charset.lower() in ("utf-8", "utf8", "us-ascii")
+
+
+def _check_strictly(body: bytes) -> None:
+    """Raises ValueError or RecursionError for what msgspec lets by: a name twice, deep nesting."""
+    document = _unique.decode(body.decode())
+    if body.count(b"{") + body.count(b"[") > DEPTH_MAX:
+        _check_depth(document)
+
+
+def _check_depth(document: object) -> None:
+    level = [document]
+    for _ in range(DEPTH_MAX + 1):
+        below: list[object] = []
+        for value in level:
+            if isinstance(value, dict):
+                below.extend(value.values())
+            elif isinstance(value, list):
+                below.extend(value)
+        if not below:
+            return
+        level = below
+    raise RecursionError
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DuplicateNameError(f"has the name {twice[:100]!r} twice in an object")
+    return made
+
+
+def _malformed(body: bytes, error: Exception) -> ApiError:
+    if not body.strip():
+        message = "is empty; send a JSON object"
+    elif isinstance(error, DuplicateNameError):
+        message = str(error)
+    elif isinstance(error, RecursionError):
+        message = f"is nested deeper than {DEPTH_MAX} levels"
+    else:
+        message = malformed_message(error)
+    return invalid((Problem("", message),))
+
+
+_any = msgspec.json.Decoder()
+_unique = json.JSONDecoder(object_pairs_hook=_object)

@@ -1,0 +1,28 @@
+"""Every path of the contract, put into the worker's web server."""
+
+from __future__ import annotations
+
+import faust
+from faust.web.base import BlueprintManager
+
+from web.engine import Engine
+from web.ingest import IngestView
+from web.operations import HealthView, MetricsView, ReadyView
+from web.view import ApiView, NotFoundView, Traffic
+
+VIEWS: tuple[type[ApiView], ...] = (
+    IngestView,
+    HealthView,
+    ReadyView,
+    MetricsView,
+    NotFoundView,
+)
+
+
+def mount(app: faust.App, engine: Engine) -> None:
+    """Put all views into the app's web server, in place of Faust's own pages, which show customer data."""
+    app.web.blueprints = BlueprintManager()
+    traffic = Traffic(engine.settings.max_in_flight)
+    for view in VIEWS:
+        bound = type(view.__name__, (view,), {"engine": engine, "traffic": traffic})
+        app.web.add_view(bound)

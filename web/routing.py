@@ -1,0 +1,77 @@
+"""From a customer to the partition that answers for it.
+
+Rules:
+
+1.  A request is served by the owner of the customer's partition, and only while that is ready.
+2.  An answer from state holds only while the partition stays the one it was read from. After every await,
+    before answering: `Lease.check`.
+"""
+
+from __future__ import annotations
+
+from tables.layout import customer_key
+from tables.partition import Partition
+from tables.routing import partition_of
+from web.engine import Engine
+from web.errors import ApiError, not_ready
+
+
+class Lease:
+    """A ready partition and the customer key it was looked up for; good until its state is dropped."""
+
+    __slots__ = ("_engine", "_store", "key", "partition")
+
+    def __init__(self, engine: Engine, partition: Partition, key: bytes) -> None:
+        self._engine = engine
+        self._store = partition.store
+        self.partition = partition
+        self.key = key
+
+    def holds(self) -> bool:
+        """Whether this is still the state that was read: owned, ready, and not recovered in between."""
+        partition = self.partition
+        return (
+            partition.ready
+            and partition.store is self._store
+            and self._engine.partitions.get(partition.number) is partition
+        )
+
+    def check(self) -> None:
+        """Raises ApiError, 503 NOT_READY, when the partition stopped or moved since."""
+        if not self.holds():
+            raise not_ready("The customer's partition stopped or moved meanwhile; retry.")
+
+
+def lease_customer(engine: Engine, tenant_id: str, customer_id: str) -> Lease:
+    """The customer's partition.
+
+    Raises:
+        ApiError: 503 NOT_READY when it is not here or not ready.
+    """
+    key = customer_key(tenant_id, customer_id)
+    return _lease(engine, partition_of(key, engine.settings.partitions), key)
+
+
+def lease_partition(engine: Engine, number: int) -> Lease:
+    """A partition by its number, for ids that carry it.
+
+    Raises:
+        ApiError: 503 NOT_READY when it is not here or not ready.
+    """
+    return _lease(engine, number, b"")
+
+
+def _lease(engine: Engine, number: int, key: bytes) -> Lease:
+    if not engine.catalogue_ready():
+        raise not_ready("The catalogue is not read yet; retry.")
+    partition = engine.partitions.get(number)
+    if partition is None:
+        raise _elsewhere(number)
+    if not partition.ready:
+        raise not_ready(f"The customer's partition is {partition.phase.value}; retry.")
+    return Lease(engine, partition, key)
+
+
+def _elsewhere(number: int) -> ApiError:
+    """Where requests for another worker's partition end; forwarding them to their owner begins here."""
+    return not_ready(f"Partition {number} is not on this worker; retry.")

@@ -1,0 +1,174 @@
+"""The base of all views: request id, places, tenant, body, errors, metrics, JSON.
+
+A view says its path and one coroutine for each method it takes; it gets a `Call` and gives an `Answer`.
+`__call__` is overridden, which leaves out Faust's sensors: a view then costs as little as a bare handler.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ClassVar, cast
+
+import msgspec
+import structlog
+from aiohttp import web
+from faust.web import View
+
+from tables.partition import PartitionClosedError
+from web.body import read_body
+from web.caller import REQUEST_ID, Headers, request_id, tenant
+from web.engine import Engine
+from web.errors import ApiError, ErrorBody, internal_error, method_not_allowed, not_ready, overloaded
+
+log = structlog.get_logger(__name__)
+
+JSON = "application/json"
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_KNOWN_METHODS = frozenset({*_METHODS, "HEAD", "OPTIONS"})
+
+encode = msgspec.json.Encoder().encode
+
+
+class Call:
+    """One request, as a view's methods see it. `path` holds the path's variables, decoded."""
+
+    __slots__ = ("body", "headers", "path", "request_id", "tenant_id")
+
+    def __init__(
+        self, request_id: str, tenant_id: str, headers: Headers, path: Mapping[str, str], body: bytes
+    ) -> None:
+        self.request_id = request_id
+        self.tenant_id = tenant_id
+        self.headers = headers
+        self.path = path
+        self.body = body
+
+
+class Answer:
+    """What a view answers: an encoded body, its status and headers."""
+
+    __slots__ = ("body", "content_type", "headers", "status")
+
+    def __init__(
+        self,
+        body: bytes,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        content_type: str = JSON,
+    ) -> None:
+        self.body = body
+        self.status = status
+        self.headers = headers
+        self.content_type = content_type
+
+
+class Traffic:
+    """How many requests one worker is serving, of all views together."""
+
+    __slots__ = ("in_flight", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.in_flight = 0
+
+
+Method = Callable[[Call], Awaitable[Answer]]
+
+
+class ApiView(View):
+    """One path of the contract. `routes.mount` binds `engine` and `traffic` before it is used."""
+
+    engine: ClassVar[Engine]
+    traffic: ClassVar[Traffic]
+    #: Operations need no tenant and are answered under overload too.
+    operational: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        self._handlers: dict[str, Method] = {
+            method: cast(Method, self.methods[method.lower()])
+            for method in _METHODS
+            if getattr(type(self), method.lower()) is not getattr(View, method.lower())
+        }
+        if "GET" in self._handlers:
+            self._handlers["HEAD"] = self._handlers["GET"]
+        self._allow = ", ".join(self._handlers)
+        self._seconds = self.engine.metrics.http_request_seconds.labels(self.view_path)
+        self._counters: dict[tuple[str, int], Any] = {}
+
+    def get_methods(self) -> set[str]:
+        """All methods are routed here, so that a wrong one is answered as the contract says."""
+        return {"*"}
+
+    async def __call__(self, request: Any) -> web.Response:
+        return await self._respond(cast(web.Request, request))
+
+    async def _respond(self, request: web.Request) -> web.Response:
+        started_s = time.perf_counter()
+        traffic = self.traffic
+        own_id = request_id(request.headers, self.engine.chance)
+        traffic.in_flight += 1
+        try:
+            answer = await self._answer(request, own_id)
+        except ApiError as error:
+            answer = render(error, own_id)
+        except PartitionClosedError:
+            answer = render(not_ready("The customer's partition is recovering or moving; retry."), own_id)
+        except Exception:
+            # Whatever failed: the caller gets JSON, the log has the cause.
+            log.exception("request failed", route=self.view_path, request_id=own_id)
+            answer = render(internal_error(), own_id)
+        finally:
+            traffic.in_flight -= 1
+        self._count(request.method, answer.status, time.perf_counter() - started_s)
+        headers = {"Content-Type": answer.content_type, REQUEST_ID: own_id}
+        if answer.headers:
+            headers.update(answer.headers)
+        response = web.Response(body=answer.body, status=answer.status, headers=headers)
+        if "Connection" in headers:
+            response.force_close()
+        return response
+
+    async def _answer(self, request: web.Request, own_id: str) -> Answer:
+        method = request.method
+        handler = self._handlers.get(method)
+        if handler is None:
+            raise method_not_allowed(method, self._allow)
+        if self.operational:
+            return await handler(Call(own_id, "", request.headers, request.match_info, b""))
+        if self.traffic.in_flight > self.traffic.limit:
+            self.engine.metrics.http_overloaded_total.inc()
+            raise overloaded()
+        tenant_id = tenant(request.headers)
+        body = b""
+        if method in _WITH_BODY:
+            body = await read_body(request, self.engine.settings.body_limit_bytes)
+        return await handler(Call(own_id, tenant_id, request.headers, request.match_info, body))
+
+    def _count(self, method: str, status: int, seconds: float) -> None:
+        counter = self._counters.get((method, status))
+        if counter is None:
+            shown = method if method in _KNOWN_METHODS else "other"
+            counter = self.engine.metrics.http_requests_total.labels(self.view_path, shown, str(status))
+            if shown == method:
+                self._counters[method, status] = counter
+        counter.inc()
+        self._seconds.observe(seconds)
+
+
+class NotFoundView(ApiView):
+    """Every path that nothing else answers."""
+
+    view_name = "not-found"
+    view_path = "/{path:.*}"
+    operational = True
+
+    async def _answer(self, request: web.Request, own_id: str) -> Answer:
+        raise ApiError(404, "NOT_FOUND", "There is nothing at this path.")
+
+
+def render(error: ApiError, own_id: str) -> Answer:
+    """An error as the contract shows it."""
+    body = encode(ErrorBody(error.message, error.code, error.problems, own_id))
+    return Answer(body, error.status, error.headers)
