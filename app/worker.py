@@ -46,6 +46,8 @@ class OffertideApp(faust.App):
     publisher: Publisher
     catalogue: CatalogueReader
     host: Host
+    partitions: Partitions
+    metrics: Metrics
     settings: Settings
 
     def _new_transport(self) -> TransportT:
@@ -141,7 +143,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideA
     positions = DurablePositions(names)
     positions.host = host
     app = OffertideApp(settings.app_id, **faust_settings(settings), TableManager=table_manager(host))
-    app.settings, app.publisher, app.catalogue, app.host = settings, publisher, catalogue, host
+    app.settings, app.metrics, app.partitions = settings, metrics, partitions
+    app.publisher, app.catalogue, app.host = publisher, catalogue, host
     app.consumer_options = ConsumerOptions(
         chunked=frozenset(names[name] for name in CUSTOMER_TOPICS),
         chunk_records=settings.batch_max_records,

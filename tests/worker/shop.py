@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+
+from app.provision import ensure_topics
+from config.settings import Settings
+from tables.catalogue_document import read_document
+from tables.catalogue_writer import CatalogueWriter
 
 TENANT = "shop"
 DAY_MS = 86_400_000
@@ -72,3 +78,10 @@ DOCUMENT: dict[str, Any] = {
     ],
     "decision-flows": [{"id": "main", "name": "Main", "status": "active", "default": True}],
 }
+
+
+async def import_shop(settings: Settings, **changes: Any) -> None:
+    """Create the topics and write the catalogue, `changes` replacing whole kinds."""
+    await ensure_topics(settings)
+    body = json.dumps({"tenant": TENANT, **DOCUMENT, **changes}).encode()
+    await CatalogueWriter(settings).import_tenant(TENANT, read_document(body).entries, by="test")
