@@ -68,6 +68,7 @@ class FoldLoop:
         clock_ms: wall clock, epoch milliseconds.
         expected_offset: where the first batch must land; None when the broker cannot say.
         ends: the offsets to fold up to before the partition is ready, by topic index.
+        heads: the newest offsets known after the topics' last records, by topic index; for the lag metric.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class FoldLoop:
         trace_retention_ms: int,
         expected_offset: int | None,
         ends: Mapping[int, int],
+        heads: Callable[[], Mapping[int, int]],
     ) -> None:
         self.partition = partition
         self.inbox = Inbox(limit_records=batch_records * 4)
@@ -97,6 +99,8 @@ class FoldLoop:
         self._trace_retention_ms = trace_retention_ms
         self._expected = expected_offset
         self._ends = dict(ends)
+        self._heads = heads
+        self._lag_noted_at = 0.0
         self._held: list[Chunk] = []
         self._stopping = False
         self._publishing: asyncio.Task[None] | None = None
@@ -112,6 +116,7 @@ class FoldLoop:
                 elif self.partition.outbox.unforgotten:
                     await self._write(self._now())
                 await self._pause_for_outbox()
+                self._note_lag()
             await self._finish()
         finally:
             self.inbox.close()
@@ -198,6 +203,15 @@ class FoldLoop:
         self.partition.reason = ""
         self._metrics.partition_ready.labels(str(self.partition.number)).set(1)
         log.info("partition ready", partition=self.partition.number)
+
+    def _note_lag(self) -> None:
+        now = time.monotonic()
+        if now - self._lag_noted_at < IDLE_S:
+            return
+        self._lag_noted_at = now
+        number, lag = str(self.partition.number), self._metrics.partition_lag_records
+        for topic, head in self._heads().items():
+            lag.labels(CUSTOMER_TOPICS[topic], number).set(max(head - self.partition.positions[topic], 0))
 
     def _publish_outbox(self) -> None:
         if len(self.partition.outbox) and (self._publishing is None or self._publishing.done()):

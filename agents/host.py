@@ -47,6 +47,10 @@ class Source(Protocol):
         """Offsets of the first record kept and after the last one, by topic."""
         ...
 
+    def heads(self, partition: int) -> Mapping[int, int]:
+        """The newest offsets known after the last records, by topic; may lag behind, costs nothing."""
+        ...
+
     async def resume(self, partition: int, positions: Mapping[int, int]) -> None:
         """Seek there and fetch."""
         ...
@@ -188,6 +192,7 @@ class Host:
                 trace_retention_ms=settings.trace_retention_ms,
                 # The embedded broker does not tell a log's end rightly.
                 expected_offset=end if settings.idempotent_producer else None,
+                heads=lambda: source.heads(number),
                 ends={topic: end for topic, (_, end) in bounds.items()},
             )
             self._held[number].loop = loop

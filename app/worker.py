@@ -16,10 +16,9 @@ from typing import Any, cast
 
 import faust
 import structlog
-from agents.catalogue import CatalogueReader
 from faust.types import TP, TransportT
-from web.routes import mount
 
+from agents.catalogue import CatalogueReader
 from agents.host import Host
 from agents.streams import declare_agents
 from app.provision import ensure_topics, wait_for_broker
@@ -32,6 +31,7 @@ from config.topics import CUSTOMER_TOPICS, TABLE, topic_names
 from tables.partition import Partitions
 from tables.publisher import Publisher
 from web.engine import Engine
+from web.routes import mount
 
 log = structlog.get_logger(__name__)
 
@@ -87,6 +87,10 @@ class ConsumerSource:
         begins = await self._consumer.earliest_offsets(*tps)
         ends = await self._consumer.highwaters(*tps)
         return {index: (int(begins[tp] or 0), int(ends[tp] or 0)) for index, tp in enumerate(tps)}
+
+    def heads(self, partition: int) -> Mapping[int, int]:
+        heads = ((index, self._consumer.highwater(tp)) for index, tp in enumerate(self._tps(partition)))
+        return {index: head for index, head in heads if head is not None}
 
     async def resume(self, partition: int, positions: Mapping[int, int]) -> None:
         tps = self._tps(partition)

@@ -6,10 +6,11 @@ import itertools
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import faust
 from aiohttp.test_utils import TestClient, TestServer
+from faust.web.drivers.aiohttp import Web as WebServer
 
 from app.decision.catalogue import CatalogSnapshot
 from app.decision.validation import load_entity
@@ -144,7 +145,7 @@ class Worker:
         )
         mount(app, self.engine)
         app.web.init_server()
-        async with TestClient(TestServer(app.web.web_app)) as client:
+        async with TestClient(TestServer(cast(WebServer, app.web).web_app)) as client:
             yield client
 
 
