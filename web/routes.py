@@ -5,13 +5,22 @@ from __future__ import annotations
 import faust
 from faust.web.base import BlueprintManager
 
+from web.customers import CustomerView
 from web.engine import Engine
 from web.ingest import IngestView
 from web.operations import HealthView, MetricsView, ReadyView
+from web.recommend import RecommendView
+from web.respond import CaptureView, RespondView
+from web.traces import TraceView
 from web.view import ApiView, NotFoundView, Traffic
 
 VIEWS: tuple[type[ApiView], ...] = (
+    RecommendView,
+    RespondView,
+    CaptureView,
     IngestView,
+    CustomerView,
+    TraceView,
     HealthView,
     ReadyView,
     MetricsView,

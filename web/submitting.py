@@ -26,38 +26,51 @@ async def submit(engine: Engine, lease: Lease, topic: str, record: bytes, retry:
         ApiError: 503 OVERLOADED or NOT_READY when certainly nothing was written; 503 PENDING when it was
             or may have been, and its fold was not seen.
     """
-    partition = lease.partition
-    # Not the caller's request id: two requests may carry the same one.
-    token = engine.origin_id + engine.chance()
     try:
-        waiting = partition.waiters.expect(token)
+        return await written(engine, lease, topic, record)
     except WaitersFullError as error:
         raise overloaded() from error
-    try:
-        try:
-            await engine.publisher.publish(
-                topic, lease.key, record, ((HEADER_REQUEST, token.encode()),), partition.number
-            )
-        except PublishError as error:
-            if error.certain:
-                raise not_ready("Kafka did not take the record: nothing was recorded; retry.") from error
-            if not waiting.done():
-                raise pending(f"It is unknown whether this was recorded; {retry}.") from error
-        return await _verdict(engine, waiting, retry)
-    finally:
-        partition.waiters.forget(token)
-        _discard(waiting)
-
-
-async def _verdict(engine: Engine, waiting: asyncio.Future[Verdict], retry: str) -> Verdict:
-    try:
-        async with asyncio.timeout(engine.settings.read_your_writes_timeout_ms / 1000):
-            return await waiting
+    except PublishError as error:
+        if error.certain:
+            raise not_ready("Kafka did not take the record: nothing was recorded; retry.") from error
+        raise pending(f"It is unknown whether this was recorded; {retry}.") from error
     except TimeoutError as error:
-        engine.metrics.waiters_expired_total.inc()
         raise pending(f"Recorded, but not yet visible; if you must retry, {retry}.") from error
     except FoldAbandonedError as error:
         raise pending(f"Recorded; the customer's partition moved before it was visible; {retry}.") from error
+
+
+async def written(engine: Engine, lease: Lease, topic: str, record: bytes) -> Verdict:
+    """What the fold found of the record.
+
+    The first await is the publisher's: records are sent in the order of the calls.
+
+    Raises:
+        WaitersFullError: nothing was written.
+        PublishError: not acknowledged; says whether it may have been written.
+        TimeoutError: written, its fold was not seen in time.
+        FoldAbandonedError: written, its partition stopped or moved.
+    """
+    waiters = lease.partition.waiters
+    # Not the caller's request id: two requests may carry the same one.
+    token = engine.origin_id + engine.chance()
+    waiting = waiters.expect(token)
+    headers = ((HEADER_REQUEST, token.encode()),)
+    try:
+        try:
+            await engine.publisher.publish(topic, lease.key, record, headers, lease.partition.number)
+        except PublishError as error:
+            # A record that was folded was written, whatever its acknowledgement's fate.
+            if error.certain or not waiting.done():
+                raise
+        async with asyncio.timeout(engine.settings.read_your_writes_timeout_ms / 1000):
+            return await waiting
+    except TimeoutError:
+        engine.metrics.waiters_expired_total.inc()
+        raise
+    finally:
+        waiters.forget(token)
+        _discard(waiting)
 
 
 def _discard(waiting: asyncio.Future[Verdict]) -> None:
@@ -74,5 +87,5 @@ def refusal(verdict: Verdict) -> ApiError:
     problems = refused.problems if refused is not None else (Problem("", "was refused"),)
     unresolved = refused is not None and refused.reason == "unresolved"
     if unresolved and problems[0].field != "outcome":
-        return not_found(problems[0].message, problems[0].field)
+        return not_found(f"{problems[0].field}: {problems[0].message}", problems[0].field)
     return invalid(problems)

@@ -1,0 +1,138 @@
+"""A customer as PUT and PATCH say it, and as the engine sees it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+
+from app.decision.catalogue import TenantCatalogue
+from app.decision.metrics import read
+from app.decision.records import Problem, ProfileWrite, ShortText, profile_problems
+from app.decision.state import AttributeValue, Contact, Customer, Profile, Recommendation
+from web.body import BodyType, top_field
+from web.errors import invalid
+from web.instants import iso_ms
+
+CUSTOMER_ID_MAX = 256
+RECENT_MAX = 10
+
+
+class ProfileBody(msgspec.Struct, rename="camel"):
+    """The request: a `ProfileWrite` without what path and method say."""
+
+    attributes: dict[str, AttributeValue] | None = None
+    tags: Annotated[list[ShortText], msgspec.Meta(max_length=1_000)] | None = None
+    consent: dict[str, str] | None = None
+    time_zone: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    locale: Annotated[str, msgspec.Meta(max_length=35)] | None = None
+
+
+class ProfileRecord(ProfileWrite, omit_defaults=True, rename="camel"):
+    """A profile write as it is written to Kafka: without the fields that say nothing."""
+
+
+class ContactCounts(msgspec.Struct, rename="camel"):
+    """The customer's contacts that are remembered, those of decisions not folded yet included."""
+
+    total: int
+    by_channel: dict[str, int]
+
+
+class RecentRecommendation(msgspec.Struct, rename="camel"):
+    """A recommendation, in short."""
+
+    recommendation_id: str
+    decision_flow_id: str
+    count: int
+    processed_at: str
+
+
+class CustomerBody(msgspec.Struct, rename="camel"):
+    """The state of a customer, as decisions see it now."""
+
+    customer_id: str
+    attributes: dict[str, AttributeValue]
+    tags: tuple[str, ...]
+    consent: dict[str, str]
+    time_zone: str | None
+    locale: str | None
+    metrics: dict[str, float]
+    contacts: ContactCounts
+    recent_recommendations: list[RecentRecommendation]
+    known_since: str
+    last_event_at: str | None
+
+
+_body = BodyType(ProfileBody)
+
+
+def checked_customer_id(customer_id: str) -> str:
+    """The customer id of a path.
+
+    Raises:
+        ApiError: 400 when it is too long or not text.
+    """
+    problem = None
+    if not 1 <= len(customer_id) <= CUSTOMER_ID_MAX:
+        problem = f"must have 1 to {CUSTOMER_ID_MAX} characters"
+    elif not customer_id.isascii() and any("\ud800" <= letter <= "\udfff" for letter in customer_id):
+        problem = "is not valid UTF-8"
+    if problem is not None:
+        raise invalid((Problem("customerId", problem),))
+    return customer_id
+
+
+def read_profile(body: bytes, tenant_id: str, customer_id: str, replace: bool) -> ProfileRecord:
+    """The profile write as it goes on the log.
+
+    Raises:
+        ApiError: 400 with every bad field.
+    """
+    given, problems = _body.read(body)
+    values = {name: getattr(given, name) for name in ProfileBody.__struct_fields__}
+    record = ProfileRecord(
+        **{**values, "tenant_id": tenant_id, "customer_id": customer_id, "replace": replace}
+    )
+    bad = {top_field(problem.field) for problem in problems}
+    problems.extend(one for one in profile_problems(record) if top_field(one.field) not in bad)
+    if problems:
+        raise invalid(problems)
+    return record
+
+
+def customer_body(
+    customer: Customer,
+    contacts: Sequence[Contact],
+    recommendations: Sequence[Recommendation],
+    catalogue: TenantCatalogue,
+    now_ms: int,
+) -> CustomerBody:
+    """A known customer's state at `now_ms` (epoch ms)."""
+    profile = customer.profile or Profile()
+    return CustomerBody(
+        customer_id=customer.customer_id,
+        attributes=profile.attributes,
+        tags=profile.tags,
+        consent=profile.consent,
+        time_zone=profile.time_zone,
+        locale=profile.locale,
+        metrics={
+            key: read(customer.metrics.get(key), metric, now_ms) for key, metric in catalogue.metrics.items()
+        },
+        contacts=ContactCounts(len(contacts), dict(Counter(one.channel_id for one in contacts))),
+        recent_recommendations=[_recent(one) for one in reversed(recommendations[-RECENT_MAX:])],
+        known_since=iso_ms(customer.known_since_ms),
+        last_event_at=iso_ms(customer.last_event_ms) if customer.last_event_ms else None,
+    )
+
+
+def _recent(recommendation: Recommendation) -> RecentRecommendation:
+    return RecentRecommendation(
+        recommendation_id=recommendation.recommendation_id,
+        decision_flow_id=recommendation.decision_flow_id,
+        count=len(recommendation.shown),
+        processed_at=iso_ms(recommendation.at_ms),
+    )

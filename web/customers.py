@@ -1,0 +1,70 @@
+"""PUT, PATCH and GET /customers/{id}: what is known about one customer."""
+
+from __future__ import annotations
+
+from app.decision.fold import REFUSED
+from config.topics import PROFILES
+from web.customer_body import CustomerBody, checked_customer_id, customer_body, read_profile
+from web.engine import Engine
+from web.errors import not_found
+from web.routing import Lease, lease_customer
+from web.submitting import refusal, submit
+from web.view import Answer, ApiView, Call, encode
+
+_RETRY = "retry the same request"
+
+
+class CustomerView(ApiView):
+    """PUT replaces the profile, PATCH merges into it; both answer what GET would."""
+
+    view_name = "customer"
+    view_path = "/api/v1/customers/{customerId}"
+
+    async def get(self, call: Call) -> Answer:
+        lease = lease_customer(self.engine, call.tenant_id, _customer_id(call))
+        return Answer(encode(_seen(self.engine, lease, call)))
+
+    async def put(self, call: Call) -> Answer:
+        return await self._write(call, replace=True)
+
+    async def patch(self, call: Call) -> Answer:
+        return await self._write(call, replace=False)
+
+    async def _write(self, call: Call, replace: bool) -> Answer:
+        customer_id = _customer_id(call)
+        record = read_profile(call.body, call.tenant_id, customer_id, replace)
+        lease = lease_customer(self.engine, call.tenant_id, customer_id)
+        created = not _known(lease)
+        verdict = await submit(self.engine, lease, PROFILES, encode(record), _RETRY)
+        if verdict.status == REFUSED:
+            raise refusal(verdict)
+        lease.check()
+        return Answer(encode(_seen(self.engine, lease, call)), 201 if created else 200)
+
+
+def _customer_id(call: Call) -> str:
+    return checked_customer_id(call.path["customerId"])
+
+
+def _known(lease: Lease) -> bool:
+    customer = lease.partition.customer(lease.key)
+    return customer is not None and customer.known_since_ms != 0
+
+
+def _seen(engine: Engine, lease: Lease, call: Call) -> CustomerBody:
+    """The customer's state now.
+
+    Raises:
+        ApiError: 404 when nothing is known of the customer.
+    """
+    partition, key = lease.partition, lease.key
+    customer = partition.customer(key)
+    if customer is None or not customer.known_since_ms:
+        raise not_found("This customer is not known.", "customerId")
+    return customer_body(
+        customer,
+        partition.contacts(key, customer),
+        partition.recommendations(key, customer),
+        engine.catalogue().tenant(call.tenant_id),
+        engine.clock_ms(),
+    )

@@ -1,0 +1,180 @@
+"""Making a decision and putting it on the log.
+
+Rules:
+
+1.  Nothing awaits between reading the customer and laying the decision's overlay beside it, nor between that
+    and handing the record to the producer: the next concurrent call counts its contacts, and records are
+    sent in the order of their sequence numbers.
+2.  An empty decision is no contact and nothing to respond to: it is logged only when its trace was asked for.
+3.  When Kafka did not take the record, channels that say so are answered all the same, flagged; others are
+    refused. An overlay is withdrawn only when its record certainly is not on Kafka.
+"""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from app.decision.catalogue import CatalogSnapshot, TenantCatalogue
+from app.decision.decide import CustomerView, Decided, decide
+from app.decision.flow import CompiledFlow
+from app.decision.fold import contacts_of, recommendation_of
+from app.decision.ids import RECOMMENDATION, TRACE, routed_id
+from app.decision.records import DecisionMade
+from app.decision.state import Customer, Shown
+from config.topics import DECISIONS
+from tables.overlays import Overlay
+from tables.publisher import PublishError
+from tables.waiters import FoldAbandonedError, WaitersFullError
+from web.engine import Engine
+from web.errors import not_found, not_ready, overloaded
+from web.recommend_body import Wanted
+from web.routing import Lease
+from web.submitting import written
+from web.traces import stored_trace
+from web.view import encode
+
+
+class DecisionRecord(DecisionMade, omit_defaults=True, rename="camel"):
+    """A decision as it is written to Kafka: without the fields that say nothing."""
+
+
+class Underway(msgspec.Struct):
+    """A decision made. `record` is what goes on the log, None when nothing does."""
+
+    decided: Decided
+    recommendation_id: str
+    flow_id: str
+    at_ms: int
+    trace_id: str | None = None
+    record: bytes | None = None
+    sequence: int = 0
+
+
+def make_decision(
+    engine: Engine, lease: Lease, snapshot: CatalogSnapshot, tenant_id: str, wanted: Wanted
+) -> Underway:
+    """The decision for a customer now, its overlay laid when it goes on the log.
+
+    Raises:
+        ApiError: 404 without an active flow, or for a customer nobody knows where the flow wants one known.
+    """
+    flow = _flow(wanted, snapshot.tenant(tenant_id))
+    partition, key = lease.partition, lease.key
+    customer = _customer(lease, flow, wanted.customer_id)
+    now_ms = engine.clock_ms()
+    recommendation_id = routed_id(RECOMMENDATION, partition.number, now_ms, engine.chance())
+    view = CustomerView(
+        wanted.customer_id,
+        None if customer is None else customer.profile,
+        {} if customer is None else customer.metrics,
+        partition.contacts(key, customer),
+    )
+    started_s = time.perf_counter()
+    decided = decide(flow, wanted.request, view, now_ms, recommendation_id, _stopwatch_ms)
+    engine.metrics.decision_seconds.observe(time.perf_counter() - started_s)
+    engine.metrics.decisions_total.labels(flow.flow_id).inc()
+    made = Underway(decided, recommendation_id, flow.flow_id, now_ms)
+    if decided.decisions or decided.trace is not None:
+        _lay(engine, lease, snapshot.version, tenant_id, wanted.customer_id, made)
+    return made
+
+
+async def log_decision(engine: Engine, lease: Lease, made: Underway, catalogue: TenantCatalogue) -> bool:
+    """Whether the decision is on the log; if not, its channels let it be answered all the same.
+
+    A traced decision's fold is waited for, so that its trace is found at once.
+
+    Raises:
+        ApiError: 503 when it is not, or may not be, on the log and must not be answered.
+    """
+    if made.record is None:
+        return True
+    overlays = lease.partition.overlays
+    try:
+        if made.trace_id is None:
+            await engine.publisher.publish(DECISIONS, lease.key, made.record, (), lease.partition.number)
+        else:
+            await written(engine, lease, DECISIONS, made.record)
+    except WaitersFullError as error:
+        overlays.withdraw(made.sequence)
+        raise overloaded() from error
+    except PublishError as error:
+        if error.certain:
+            overlays.withdraw(made.sequence)
+        if not _answered_without_log(made.decided, catalogue):
+            raise not_ready("Kafka did not take the decision; retry.") from error
+        return False
+    except (TimeoutError, FoldAbandonedError):
+        # On the log. Whether it may be answered is the lease's to say.
+        pass
+    return True
+
+
+def _flow(wanted: Wanted, catalogue: TenantCatalogue) -> CompiledFlow:
+    flow = catalogue.resolve_flow(wanted.flow, wanted.channel, wanted.placement)
+    if flow is not None:
+        return flow
+    if wanted.flow is not None:
+        raise not_found(f"There is no active decision flow {wanted.flow}.", "decisionFlowId")
+    raise not_found("There is no active decision flow.")
+
+
+def _customer(lease: Lease, flow: CompiledFlow, customer_id: str) -> Customer | None:
+    customer = lease.partition.customer(lease.key)
+    if customer is not None and customer.known_since_ms:
+        return customer
+    if flow.definition.unknown_customers == "allow":
+        return customer
+    raise not_found(f"Customer {customer_id} is not known.", "customerId")
+
+
+def _lay(
+    engine: Engine, lease: Lease, version: int, tenant_id: str, customer_id: str, made: Underway
+) -> None:
+    """Write the decision down for the log, and lay its overlay beside the customer."""
+    overlays = lease.partition.overlays
+    made.sequence = overlays.next_sequence()
+    trace = msgspec.Raw(b"null")
+    if made.decided.trace is not None:
+        made.trace_id = routed_id(TRACE, lease.partition.number, made.at_ms, engine.chance())
+        trace = stored_trace(
+            tenant_id, made.trace_id, customer_id, made.flow_id, made.decided.trace, made.at_ms
+        )
+    record = DecisionRecord(
+        tenant_id=tenant_id,
+        customer_id=customer_id,
+        recommendation_id=made.recommendation_id,
+        decision_flow_id=made.flow_id,
+        at_ms=made.at_ms,
+        catalogue_version=version,
+        origin=engine.origin_id,
+        sequence=made.sequence,
+        shown=_shown(made.decided),
+        contact_ranks=tuple([one.rank for one in made.decided.decisions if one.implicit_contact]),
+        removals=made.decided.removals,
+        trace_id=made.trace_id,
+        trace=trace,
+    )
+    # Encoded first: an overlay without a record would stay until a later one is folded.
+    made.record = encode(record)
+    overlays.add(Overlay(made.sequence, lease.key, recommendation_of(record), tuple(contacts_of(record))))
+
+
+def _shown(decided: Decided) -> tuple[Shown, ...]:
+    return tuple(
+        [
+            Shown(one.rank, one.offer_id, one.creative_id, one.channel_id, one.category_id, one.placement_id)
+            for one in decided.decisions
+        ]
+    )
+
+
+def _answered_without_log(decided: Decided, catalogue: TenantCatalogue) -> bool:
+    channels = [catalogue.channel(one.channel_id) for one in decided.decisions]
+    return all(channel is not None and channel.answers_without_log for channel in channels)
+
+
+def _stopwatch_ms() -> float:
+    return time.perf_counter_ns() / 1e6

@@ -1,0 +1,27 @@
+"""POST /recommend: decide on the state and the decisions under way, log the decision, answer on its ack."""
+
+from __future__ import annotations
+
+from web.deciding import log_decision, make_decision
+from web.recommend_answer import render
+from web.recommend_body import read_wanted
+from web.routing import lease_customer
+from web.view import Answer, ApiView, Call
+
+
+class RecommendView(ApiView):
+    """Answers what to offer a customer now."""
+
+    view_name = "recommend"
+    view_path = "/api/v1/recommend"
+
+    async def post(self, call: Call) -> Answer:
+        engine = self.engine
+        snapshot = engine.catalogue()
+        catalogue = snapshot.tenant(call.tenant_id)
+        wanted = read_wanted(call.body, catalogue)
+        lease = lease_customer(engine, call.tenant_id, wanted.customer_id)
+        made = make_decision(engine, lease, snapshot, call.tenant_id, wanted)
+        logged = await log_decision(engine, lease, made, catalogue)
+        lease.check()
+        return Answer(render(made, wanted.customer_id, wanted.debug, logged))
