@@ -1,4 +1,4 @@
-"""YAML and JSON text to plain values, with bounds, and back to YAML.
+"""YAML and JSON text to plain values, with bounds, and back.
 
 Rules of this module:
 
@@ -97,6 +97,11 @@ def parse_text(data: bytes) -> object:
 def yaml_text(value: object) -> str:
     """The value as YAML that `parse_text` reads back the same."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+def json_text(value: object) -> str:
+    """The value as JSON, indented."""
+    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
 
 
 class _Builder:

@@ -1,0 +1,55 @@
+"""The command `offertide`. Each group of commands is loaded when it is used, so that help comes at once."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+
+import click
+
+#: By name: where the command is, and what it does in one line (help reads it without loading the command).
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "catalog": ("app.commands.catalog:catalog", "Import and export a tenant's catalogue."),
+    "demo": ("app.commands.demo:demo", "Run a broker and a worker here, with sample customers."),
+    "worker": ("app.commands.worker:worker", "Run one worker until SIGTERM."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are found in `COMMANDS`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in order."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, loaded now; None for an unknown name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without loading one."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(package_name="offertide", message="offertide %(version)s")
+def main() -> None:
+    """Offertide decides which offer each customer should see next.
+
+    \b
+    Settings come from OFFERTIDE_* environment variables; docs/settings.md lists them.
+
+    \b
+    Examples:
+      offertide worker
+      offertide catalog import config/samples/music-shop.yaml
+      offertide catalog export --tenant demo --output demo.yaml
+    """

@@ -1,0 +1,224 @@
+"""`offertide catalog`: a tenant's catalogue as a file, in and out."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import sys
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from app.decision.problems import Problem
+    from config.settings import Settings
+    from tables.catalogue_document import Document
+    from tables.catalogue_plan import ImportDiff
+
+T = TypeVar("T")
+
+BAD_DOCUMENT = 2
+BROKER_TROUBLE = 1
+DEFAULT_TENANT = "demo"
+#: A person waits for the answer: shorter than a worker's start.
+_BROKER_TIMEOUT_MS = 10_000
+
+
+@click.group()
+def catalog() -> None:
+    """Import and export a tenant's catalogue.
+
+    The brokers are those of OFFERTIDE_BROKER (default 127.0.0.1:9092).
+    """
+
+
+@catalog.command("import")
+@click.argument("file", type=click.File("rb"))
+@click.option("--tenant", help=f"Whose catalogue it is; default: what the file says, else {DEFAULT_TENANT}.")
+@click.option("--dry-run", is_flag=True, help="Show what would change; change nothing.")
+@click.option("--prune", is_flag=True, help="Delete what the file does not name; otherwise it stays.")
+@click.option("--json", "as_json", is_flag=True, help="Print the changes, or the problems, as JSON.")
+def import_command(
+    file: click.utils.LazyFile, tenant: str | None, dry_run: bool, prune: bool, as_json: bool
+) -> None:
+    """Make a tenant's catalogue say what FILE says, all of it or nothing. FILE is YAML or JSON, - is stdin.
+
+    Workers have it within a second. Importing the same file again changes nothing.
+
+    \b
+    Exit codes: 0 done, 1 trouble with the brokers, 2 something is wrong with FILE.
+
+    \b
+    Examples:
+      offertide catalog import config/samples/music-shop.yaml
+      offertide catalog import shop.yaml --tenant acme --dry-run
+      offertide catalog import shop.json --prune --json
+    """
+    from tables.catalogue_document import CatalogueInvalidError, read_document
+    from tables.catalogue_yaml import SIZE_MAX
+
+    settings = _settings()
+    try:
+        document = read_document(file.read(SIZE_MAX + 1))
+        tenant_id = _tenant(tenant or document.tenant_id or DEFAULT_TENANT)
+        diff = _run(_import(settings, tenant_id, document, dry_run=dry_run, prune=prune))
+    except CatalogueInvalidError as error:
+        _refuse(error.problems, as_json)
+    click.echo(_json(diff, dry_run) if as_json else _summary(diff, dry_run))
+
+
+@catalog.command("export")
+@click.option("--tenant", default=DEFAULT_TENANT, show_default=True, help="Whose catalogue to export.")
+@click.option("--format", "form", type=click.Choice(["yaml", "json"]), help="Default: yaml, or as FILE ends.")
+@click.option("--output", type=click.Path(dir_okay=False), help="The file to write; default: stdout.")
+def export_command(tenant: str, form: str | None, output: str | None) -> None:
+    """Write a tenant's catalogue as a document that `import` takes: importing it changes nothing.
+
+    \b
+    Examples:
+      offertide catalog export > demo.yaml
+      offertide catalog export --tenant acme --output acme.json
+    """
+    from tables.catalogue_document import document_of
+    from tables.catalogue_yaml import json_text, yaml_text
+
+    tenant_id = _tenant(tenant)
+    document = document_of(tenant_id, _run(_read(_settings(), tenant_id)))
+    as_json = form == "json" or (form is None and (output or "").endswith(".json"))
+    text = json_text(document) if as_json else yaml_text(document)
+    try:
+        with click.open_file(output or "-", "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        _fail(f"{output} cannot be written: {error.strerror}", BAD_DOCUMENT)
+
+
+async def _import(
+    settings: Settings, tenant_id: str, document: Document, *, dry_run: bool, prune: bool
+) -> ImportDiff:
+    from app.provision import ensure_topics, topic_exists, wait_for_broker
+    from config.topics import CATALOG
+    from tables.catalogue_log import TenantLog
+    from tables.catalogue_plan import plan_import
+    from tables.catalogue_writer import CatalogueWriter
+
+    by = _user()
+    await wait_for_broker(settings)
+    if dry_run and not await topic_exists(settings, CATALOG):
+        return plan_import(tenant_id, TenantLog(), document.entries, by, datetime.now(UTC), prune).diff
+    await ensure_topics(settings, only=[CATALOG])
+    writer = CatalogueWriter(settings)
+    change = writer.preview if dry_run else writer.import_tenant
+    return await change(tenant_id, document.entries, by, prune=prune)
+
+
+async def _read(settings: Settings, tenant_id: str) -> Any:
+    from app.provision import topic_exists, wait_for_broker
+    from config.topics import CATALOG
+    from tables.catalogue_writer import CatalogueWriter
+
+    await wait_for_broker(settings)
+    if not await topic_exists(settings, CATALOG):
+        return {}
+    return await CatalogueWriter(settings).read_tenant(tenant_id)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """What the work returns; trouble with the brokers ends the program with one sentence."""
+    from app.provision import ProvisionError
+    from tables.catalogue_commit import CatalogueWriteError
+    from tables.catalogue_topic import CatalogueReadError
+
+    try:
+        return asyncio.run(work)
+    except (ProvisionError, CatalogueReadError, CatalogueWriteError) as error:
+        _fail(str(error), BROKER_TROUBLE)
+
+
+def _settings() -> Settings:
+    """The environment's settings, with logs set up for a person who waits."""
+    import logging
+
+    import msgspec
+
+    from config.logs import configure_logs
+    from config.settings import Settings, SettingsError
+
+    try:
+        settings = Settings.from_env(os.environ)
+    except SettingsError as error:
+        _fail(str(error), BAD_DOCUMENT)
+    level = settings.log_level if settings.log_level in ("debug", "error", "critical") else "warning"
+    configure_logs(msgspec.structs.replace(settings, log_level=level))
+    if level != "debug":
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # its trouble ends in our own sentence
+    timeout_ms = min(settings.broker_start_timeout_ms, _BROKER_TIMEOUT_MS)
+    return msgspec.structs.replace(settings, broker_start_timeout_ms=timeout_ms)
+
+
+def _tenant(tenant_id: str) -> str:
+    from tables.catalogue_records import is_tenant_id
+
+    if not is_tenant_id(tenant_id):
+        raise click.BadParameter("must be 1 to 64 of the characters a-z 0-9 -", param_hint="--tenant")
+    return tenant_id
+
+
+def _user() -> str:
+    """Who imports, as far as this machine knows."""
+    try:
+        return getpass.getuser()[:256]
+    except (OSError, KeyError, ImportError):
+        return "offertide catalog import"
+
+
+def _refuse(problems: list[Problem], as_json: bool) -> NoReturn:
+    if as_json:
+        from tables.catalogue_yaml import json_text
+
+        found = [{"field": problem.path, "message": problem.message} for problem in problems]
+        click.echo(json_text({"problems": found}), nl=False)
+    for problem in problems:
+        click.echo(
+            f"{problem.path}: {problem.message}" if problem.path else f"FILE {problem.message}", err=True
+        )
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    _fail(f"{count}; nothing was imported", BAD_DOCUMENT)
+
+
+def _fail(sentence: str, code: int) -> NoReturn:
+    click.echo(sentence, err=True)
+    sys.exit(code)
+
+
+def _json(diff: ImportDiff, dry_run: bool) -> str:
+    import msgspec
+
+    from tables.catalogue_yaml import json_text
+
+    shown: dict[str, Any] = msgspec.to_builtins(diff)
+    for name in ("created", "updated", "deleted", "unchanged"):
+        shown[name] = [{"kind": kind, "id": entity_id} for kind, entity_id in shown[name]]
+    return json_text({**shown, "dryRun": dry_run}).rstrip()
+
+
+def _summary(diff: ImportDiff, dry_run: bool) -> str:
+    lines = [
+        f"  {sign} {kind}[{entity_id}]"
+        for sign, keys in (("+", diff.created), ("~", diff.updated), ("-", diff.deleted))
+        for kind, entity_id in keys
+    ]
+    counts = (
+        f"{len(diff.created)} created, {len(diff.updated)} updated, {len(diff.deleted)} deleted, "
+        f"{len(diff.unchanged)} unchanged"
+    )
+    if dry_run:
+        end = " (dry run: nothing was changed)"
+    elif diff.version is None:
+        end = " (nothing was written)"
+    else:
+        end = f", version {diff.version}"
+    return "\n".join([*lines, f"{diff.tenant}: {counts}{end}"])
