@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +19,7 @@ import aiohttp
 from aiokafka import AIOKafkaProducer
 
 from app.child import free_ports
+from app.worker import OffertideApp, create_app
 from config.settings import Settings
 from config.topics import EVENTS, topic_names
 from tests.kafka.broker import Broker
@@ -171,6 +173,23 @@ async def eventually(condition: Callable[[], Awaitable[bool]], timeout_s: float,
         if time.monotonic() > deadline:
             raise AssertionError(f"not in {timeout_s} s: {what}")
         await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[OffertideApp]:
+    """A worker in this process, ready."""
+    app = create_app(settings)
+    await app.start_all()
+    try:
+
+        async def ready() -> bool:
+            held = list(app.partitions)
+            return len(held) == settings.partitions and all(partition.ready for partition in held)
+
+        await eventually(ready, 60, "all partitions ready")
+        yield app
+    finally:
+        await app.stop_all()
 
 
 async def produce_events(

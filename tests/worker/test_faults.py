@@ -11,37 +11,19 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from app.worker import OffertideApp, create_app
-from config.settings import Settings
+from app.worker import OffertideApp
 from config.topics import changelog_topic
 from tables.layout import customer_key
 from tables.partition import Partition, Phase
 from tables.routing import partition_of
 from tests.kafka.broker import Broker
 from tests.kafka.cluster import KafkaCluster
-from tests.worker.harness import eventually, produce_events, settings_for
+from tests.worker.harness import eventually, produce_events, running, settings_for
 from tests.worker.shop import TENANT, import_shop
 
 pytestmark = [pytest.mark.kafka]
 
 PURCHASE = {"type": "purchase", "data": {"amount": 2.0}}
-
-
-@asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[OffertideApp]:
-    """A worker in this process, ready."""
-    app = create_app(settings)
-    await app.start_all()
-    try:
-
-        async def ready() -> bool:
-            held = list(app.partitions)
-            return len(held) == settings.partitions and all(partition.ready for partition in held)
-
-        await eventually(ready, 60, "all partitions ready")
-        yield app
-    finally:
-        await app.stop_all()
 
 
 def _owner(app: OffertideApp, customer: str) -> Partition:
