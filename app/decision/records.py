@@ -21,6 +21,8 @@ FUTURE_LIMIT_MS = 24 * 3_600_000
 #: A profile's attributes, encoded, at most.
 ATTRIBUTES_MAX_BYTES = 64 * 1024
 
+_INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
+
 TenantId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 CustomerId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 ShortText = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -227,6 +229,11 @@ def profile_problems(write: ProfileWrite) -> list[Problem]:
         size = len(msgspec.json.encode(write.attributes))
         if size > ATTRIBUTES_MAX_BYTES:
             problems.append(Problem("attributes", f"{size} bytes encoded, at most {ATTRIBUTES_MAX_BYTES}"))
+    for name, value in (write.attributes or {}).items():
+        # JSON has integers of any size, the stored state has not: one would stop its partition for good.
+        members = value if isinstance(value, list) else [value]
+        if any(isinstance(member, int) and not _INT_MIN <= member <= _INT_MAX for member in members):
+            problems.append(Problem(f"attributes.{name}", "holds an integer beyond 64 bits"))
     for name, state in (write.consent or {}).items():
         if state not in ("granted", "revoked"):
             problems.append(Problem(f"consent.{name}", "must be granted or revoked"))
