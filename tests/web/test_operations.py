@@ -1,0 +1,89 @@
+"""GET /health, /ready and /metrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tables.partition import Phase
+from tests.web.harness import HEADERS, PARTITIONS, Client, Worker
+
+
+async def test_ready_when_the_catalogue_and_every_owned_partition_are(client: Client) -> None:
+    response = await client.get("/ready")
+    assert response.status == 200
+    body = await response.json()
+    assert body == {
+        "ready": True,
+        "catalogueReady": True,
+        "catalogueVersion": 7,
+        "partitionsOwned": PARTITIONS,
+        "partitionsReady": PARTITIONS,
+        "notReady": [],
+    }
+
+
+async def test_what_is_not_ready_is_listed_with_phase_and_reason(worker: Worker, client: Client) -> None:
+    partition = worker.partitions.get(2)
+    assert partition is not None
+    partition.phase, partition.reason = Phase.RECOVERING, "reading its changelog"
+    response = await client.get("/ready")
+    assert (response.status, response.headers["Retry-After"]) == (503, "1")
+    body = await response.json()
+    assert (body["ready"], body["code"]) == (False, "NOT_READY")
+    assert body["notReady"] == [{"partition": 2, "phase": "recovering", "reason": "reading its changelog"}]
+    assert body["partitionsReady"] == PARTITIONS - 1
+    assert body["requestId"] == response.headers["X-Request-Id"]
+
+
+async def test_not_ready_without_a_catalogue_or_partitions(tmp_path: Path) -> None:
+    worker = Worker(tmp_path)
+    async with worker.client() as client:
+        nothing_owned = await client.get("/ready")
+        worker.catalogue_ready = False
+        no_catalogue = await client.get("/ready")
+        assert (nothing_owned.status, no_catalogue.status) == (503, 503)
+        assert "owns no partition" in (await nothing_owned.json())["error"]
+        assert "catalogue" in (await no_catalogue.json())["error"]
+        assert (await client.get("/health")).status == 200
+
+
+async def test_every_state_backed_path_waits_for_its_partition(worker: Worker, client: Client) -> None:
+    worker.know("ann")
+    trace = "trc_0_1a3185c5000_0123456789ab"
+    for partition in worker.partitions:
+        partition.phase, partition.reason = Phase.FOLDING, "kafka-7 refused connection"
+    calls = [
+        ("POST", "/api/v1/recommend", {"customerId": "ann"}),
+        ("POST", "/api/v1/respond", {"customerId": "ann", "offerId": "vinyl", "outcomeType": "click"}),
+        ("POST", "/api/v1/capture", {"customerId": "ann", "offerId": "vinyl", "outcomeType": "click"}),
+        ("POST", "/api/v1/events/ingest", {"customerId": "ann", "type": "purchase"}),
+        ("PUT", "/api/v1/customers/ann", {}),
+        ("GET", "/api/v1/customers/ann", None),
+        ("GET", f"/api/v1/decision-traces/{trace}", None),
+    ]
+    for method, path, body in calls:
+        response = await client.request(method, path, json=body, headers=HEADERS)
+        text = await response.text()
+        assert (response.status, response.headers.get("Retry-After")) == (503, "1"), (path, text)
+        assert "NOT_READY" in text
+        assert "kafka-7" not in text
+
+
+async def test_metrics_are_prometheus_text_and_count_by_route(client: Client) -> None:
+    await client.get("/api/v1/customers/some-customer", headers=HEADERS)
+    response = await client.get("/metrics")
+    assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    text = await response.text()
+    line = (
+        'offertide_http_requests_total{method="GET",route="/api/v1/customers/{customerId}",status="404"} 1.0'
+    )
+    assert line in text
+    assert "some-customer" not in text
+    assert 'offertide_partition_ready{partition="0"} 1.0' in text
+    assert "offertide_catalogue_version 7.0" in text
+
+
+async def test_health_says_that_the_process_is_alive(client: Client) -> None:
+    response = await client.get("/health")
+    assert (response.status, await response.json()) == (200, {"status": "alive"})
+    assert (await client.head("/health")).status == 200
