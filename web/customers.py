@@ -18,7 +18,7 @@ class CustomerView(ApiView):
     """PUT replaces the profile, PATCH merges into it; both answer what GET would."""
 
     view_name = "customer"
-    view_path = "/api/v1/customers/{customerId}"
+    view_path = "/api/v1/customers/{customerId:[^/]+}"
 
     async def get(self, call: Call) -> Answer:
         lease = lease_customer(self.engine, call.tenant_id, _customer_id(call))

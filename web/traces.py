@@ -37,7 +37,7 @@ class TraceView(ApiView):
     """One trace, of the caller's tenant, while it is kept."""
 
     view_name = "decision-trace"
-    view_path = "/api/v1/decision-traces/{traceId}"
+    view_path = "/api/v1/decision-traces/{traceId:[^/]+}"
 
     async def get(self, call: Call) -> Answer:
         engine = self.engine

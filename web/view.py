@@ -6,6 +6,7 @@ A view says its path and one coroutine for each method it takes; it gets a `Call
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, cast
@@ -27,6 +28,9 @@ JSON = "application/json"
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _KNOWN_METHODS = frozenset({*_METHODS, "HEAD", "OPTIONS"})
+
+#: What a path's variable may be, between its name and the closing brace.
+_PATTERN = re.compile(r":[^}]+\}")
 
 encode = msgspec.json.Encoder().encode
 
@@ -94,7 +98,8 @@ class ApiView(View):
         if "GET" in self._handlers:
             self._handlers["HEAD"] = self._handlers["GET"]
         self._allow = ", ".join(self._handlers)
-        self._seconds = self.engine.metrics.http_request_seconds.labels(self.view_path)
+        self._route = _PATTERN.sub("}", self.view_path)
+        self._seconds = self.engine.metrics.http_request_seconds.labels(self._route)
         self._counters: dict[tuple[str, int], Any] = {}
 
     def get_methods(self) -> set[str]:
@@ -117,7 +122,7 @@ class ApiView(View):
             answer = render(not_ready("The customer's partition is recovering or moving; retry."), own_id)
         except Exception:
             # Whatever failed: the caller gets JSON, the log has the cause.
-            log.exception("request failed", route=self.view_path, request_id=own_id)
+            log.exception("request failed", route=self._route, request_id=own_id)
             answer = render(internal_error(), own_id)
         finally:
             traffic.in_flight -= 1
@@ -150,7 +155,7 @@ class ApiView(View):
         counter = self._counters.get((method, status))
         if counter is None:
             shown = method if method in _KNOWN_METHODS else "other"
-            counter = self.engine.metrics.http_requests_total.labels(self.view_path, shown, str(status))
+            counter = self.engine.metrics.http_requests_total.labels(self._route, shown, str(status))
             if shown == method:
                 self._counters[method, status] = counter
         counter.inc()
@@ -161,7 +166,8 @@ class NotFoundView(ApiView):
     """Every path that nothing else answers."""
 
     view_name = "not-found"
-    view_path = "/{path:.*}"
+    # Not `.*`, which a line feed in the path would escape.
+    view_path = r"/{path:[\s\S]*}"
     operational = True
 
     async def _answer(self, request: web.Request, own_id: str) -> Answer:

@@ -45,7 +45,9 @@ async def test_a_customer_is_shown_as_decisions_see_it(client: Client, worker: W
     }
 
 
-@pytest.mark.parametrize("customer_id", ["a/b", "a b", "ä€😀", "100%", "a%2Fb", "a:b", "a?b#c", "x" * 256])
+@pytest.mark.parametrize(
+    "customer_id", ["a/b", "a b", "ä€😀", "100%", "a%2Fb", "a:b", "a?b#c", "{a}", "a\nb", "x" * 256]
+)
 async def test_ids_of_any_text_are_found(client: Client, worker: Worker, customer_id: str) -> None:
     worker.know(customer_id)
     response = await client.get(path(customer_id), headers=HEADERS)
