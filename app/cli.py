@@ -53,3 +53,7 @@ def main() -> None:
       offertide catalog import config/samples/music-shop.yaml
       offertide catalog export --tenant demo --output demo.yaml
     """
+
+
+if __name__ == "__main__":
+    main()

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.kafka.broker import Broker
@@ -73,7 +74,10 @@ async def _assert_exact(clients: Sequence[Client], events: int) -> None:
 
 async def _some_folded(client: Client, at_least: int) -> None:
     async def folded() -> bool:
-        _, page = await client.get("/metrics")
+        try:
+            _, page = await client.get("/metrics")
+        except aiohttp.ClientError:
+            return False
         lines = [line for line in page.splitlines() if line.startswith("offertide_records_folded_total{")]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines) >= at_least
 
