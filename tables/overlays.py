@@ -28,12 +28,17 @@ class Overlay(msgspec.Struct, frozen=True):
 
 
 class Overlays:
-    """The overlays of one partition."""
+    """The overlays of one partition.
 
-    def __init__(self) -> None:
+    Args:
+        first: the first decision's number; higher than any this process gave for the partition before, since
+            a record of then may still be folded, and takes down all overlays up to its number.
+    """
+
+    def __init__(self, first: int = 1) -> None:
         self._by_sequence: dict[int, Overlay] = {}
         self._by_customer: dict[bytes, list[Overlay]] = {}
-        self._next = 1
+        self._next = first
 
     def __len__(self) -> int:
         return len(self._by_sequence)

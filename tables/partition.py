@@ -239,6 +239,8 @@ class Partitions:
         self._max_waiters = max_waiters
         self._metrics = metrics
         self._owned: dict[int, Partition] = {}
+        #: Where the numbers of decisions go on when a partition comes back.
+        self._sequences: dict[int, int] = {}
 
     def __iter__(self) -> Iterator[Partition]:
         return iter(tuple(self._owned.values()))
@@ -250,6 +252,7 @@ class Partitions:
         """Begin to hold a partition; it is not ready yet."""
         share = max(self._cache_customers // self.count, 64)
         partition = Partition(number, share, self._max_waiters, self._metrics)
+        partition.overlays = Overlays(self._sequences.get(number, 1))
         self._owned[number] = partition
         return partition
 
@@ -260,3 +263,4 @@ class Partitions:
             partition.phase = Phase.STOPPED
             partition.reason = reason
             partition.drop(reason)
+            self._sequences[number] = partition.overlays.next_sequence()

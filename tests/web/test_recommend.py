@@ -9,6 +9,7 @@ import pytest
 
 from app.decision.ids import parse_routed_id
 from app.decision.records import DecisionMade, decode_decision
+from tables.partition import Phase
 from tests.web.harness import ENTITIES, HEADERS, NOW_MS, TENANT, Client, Worker, running, snapshot
 from web.deciding import Underway, make_decision
 from web.errors import ApiError
@@ -215,3 +216,20 @@ def test_the_flow_of_a_route_is_taken(worker: Worker) -> None:
     assert made(worker, {"customerId": "ann", "channel": "push"}).flow_id == "routed"
     assert made(worker, {"customerId": "ann", "channelId": "ping"}).flow_id == "routed"
     assert made(worker, {"customerId": "ann"}).flow_id == "flow"
+
+
+def test_a_partition_that_comes_back_goes_on_numbering_its_decisions(worker: Worker) -> None:
+    worker.know("ann")
+    before = made(worker, {"customerId": "ann", "channelId": "push"})
+    number = worker.partition_for("ann").number
+    store = worker.partition_for("ann").store
+    assert store is not None
+    worker.partitions.release(number, "moved")
+    partition = worker.partitions.own(number)
+    partition.attach(store)
+    partition.phase = Phase.READY
+    worker.know("ann")
+    after = made(worker, {"customerId": "ann", "channelId": "push"})
+    assert after.sequence > before.sequence
+    partition.overlays.folded(before.sequence)
+    assert len(partition.overlays) == 1, "a late record of before takes nothing of now down"
