@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -19,7 +19,6 @@ PLACEMENTS_MAX = 50
 EXCLUDED_MAX = 1_000
 
 Limit = Annotated[int, Meta(ge=1, le=LIMIT_MAX)]
-T = TypeVar("T")
 
 
 class PlacementBody(msgspec.Struct, rename="camel"):
@@ -81,14 +80,7 @@ def read_wanted(body: bytes, catalogue: TenantCatalogue) -> Wanted:
     if read.customer_id is None and all(problem.field != "customerId" for problem in problems):
         problems.append(Problem("customerId", "customerId is required"))
     limit = one_value((("limit", read.limit), ("maxOffers", read.max_offers)), problems) or LIMIT_DEFAULT
-    flow = one_value(
-        (
-            ("decisionFlowId", read.decision_flow_id),
-            ("decisionFlowKey", read.decision_flow_key),
-            ("blueprintKey", read.blueprint_key),
-        ),
-        problems,
-    )
+    flow = _flow(read, problems)
     placements = _placements(read, limit, catalogue, problems)
     channel_id, channel_type = _channel(read, catalogue, problems)
     if problems or read.customer_id is None:
@@ -113,6 +105,19 @@ def read_wanted(body: bytes, catalogue: TenantCatalogue) -> Wanted:
         debug=bool(read.debug),
         request=request,
     )
+
+
+def _flow(read: RecommendBody, problems: list[Problem]) -> str | None:
+    """The flow named, by id or key."""
+    named: str | None = one_value(
+        (
+            ("decisionFlowId", read.decision_flow_id),
+            ("decisionFlowKey", read.decision_flow_key),
+            ("blueprintKey", read.blueprint_key),
+        ),
+        problems,
+    )
+    return named
 
 
 def _placements(
