@@ -9,8 +9,8 @@ Rules of this module:
 3.  Aborted imports are no matter here: the consumer reads committed transactions only, and compaction does
     not let an aborted record replace a committed one.
 4.  A record that cannot be read counts as seen, and spoils its tenant until something replaces it.
-5.  A tenant is sound when nothing of it is unreadable and it has as many entities as its marker says. A
-    reader that lagged behind the expiry of a deletion has more; it must read from the beginning.
+5.  A tenant is sound when nothing of it is unreadable and its values have the digest that its marker says. A
+    reader that lagged behind the expiry of a deletion has others; it must read from the beginning.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from tables.catalogue_records import (
     decode_entity,
     decode_marker,
     parse_key,
+    value_digest,
 )
 
 
@@ -36,13 +37,14 @@ class _Written(msgspec.Struct, frozen=True):
 
     import_id: str | None
     entity: Entity | None
+    digest: int = 0
     unreadable: str | None = None
 
 
 class TenantLog:
     """One tenant's committed entities, and what waits for a marker."""
 
-    __slots__ = ("entities", "problem", "unreadable", "version", "waiting")
+    __slots__ = ("_digests", "entities", "problem", "unreadable", "version", "waiting")
 
     def __init__(self) -> None:
         #: Committed and readable.
@@ -50,6 +52,7 @@ class TenantLog:
         #: Committed and not readable, with the reason.
         self.unreadable: dict[EntityKey, str] = {}
         self.waiting: dict[EntityKey, _Written] = {}
+        self._digests: dict[EntityKey, int] = {}
         #: Offset of the marker that `entities` are as of, -1 before the first.
         self.version = -1
         #: Why `entities` must not be used, None when they are sound.
@@ -60,11 +63,12 @@ class TenantLog:
         if value is None:
             self.waiting[key] = _Written(None, None)
             return
+        digest = value_digest(value)
         try:
             import_id, entity = decode_entity(key[0], value)
-            self.waiting[key] = _Written(import_id, entity)
+            self.waiting[key] = _Written(import_id, entity, digest)
         except UnreadableRecordError as error:
-            self.waiting[key] = _Written(error.import_id, None, str(error))
+            self.waiting[key] = _Written(error.import_id, None, digest, str(error))
 
     def commit(self, marker: Marker, offset: int) -> bool:
         """Apply what waits, if all of the marker's import was seen; whether it was."""
@@ -79,8 +83,14 @@ class TenantLog:
             self._apply(key, written)
         self.waiting.clear()
         self.version = offset
-        self.problem = self._fault(marker.total)
+        self.problem = self._fault(marker)
         return True
+
+    def digest_with(self, changes: Mapping[EntityKey, bytes | None]) -> str:
+        """What a marker says of the committed values once these are written, None for a deletion."""
+        written = {key: value_digest(value) for key, value in changes.items() if value is not None}
+        kept = sum(digest for key, digest in self._digests.items() if key not in changes)
+        return f"{(kept + sum(written.values())) % 2**64:016x}"
 
     def _belongs(self, written: _Written, import_id: str) -> bool:
         if written.unreadable is not None and written.import_id is None:
@@ -90,17 +100,20 @@ class TenantLog:
     def _apply(self, key: EntityKey, written: _Written) -> None:
         self.entities.pop(key, None)
         self.unreadable.pop(key, None)
+        self._digests.pop(key, None)
+        if written.digest:
+            self._digests[key] = written.digest
         if written.unreadable is not None:
             self.unreadable[key] = written.unreadable
         elif written.entity is not None:
             self.entities[key] = written.entity
 
-    def _fault(self, total: int) -> str | None:
+    def _fault(self, marker: Marker) -> str | None:
         if self.unreadable:
             (kind, entity_id), reason = next(iter(self.unreadable.items()))
             return f"{len(self.unreadable)} records cannot be read; {kind}[{entity_id}]: {reason}"
-        if len(self.entities) != total:
-            return f"{len(self.entities)} entities where its last import counted {total}"
+        if self.digest_with({}) != marker.digest:
+            return f"its {len(self.entities)} entities are not the {marker.total} that its last import left"
         return None
 
 

@@ -4,16 +4,19 @@ Layout, format 1; keys are UTF-8, values JSON:
 
     <tenant>:<kind>:<id>   {"v": 1, "importId": "...", "entity": {...}}   an entity, `kind` in the plural
     <tenant>:<kind>:<id>   no value                                        the entity is gone
-    <tenant>:!commit       {"v": 1, "importId", "count", "total", "at", "by"}   everything before it holds
+    <tenant>:!commit       {"v": 1, "importId", "count", "total",          everything before it holds
+                            "digest", "at", "by"}
     !barrier:<uuid>        {"v": 1}                                        read up to here: catalogue_topic
 
-`count` is how many entities that import wrote (deletions not counted: their records expire), `total` how many
-the tenant has after it. A tenant's id has no colon and no `!`, a kind has no colon; an id may have colons.
-A later format raises `v`; a reader that meets a higher one than its own keeps what it has.
+`count` is how many entities that import wrote (deletions not counted: their records expire), `total` how
+many the tenant has after it, `digest` the sum of `value_digest` over their values, in hexadecimal. A tenant's
+id has no colon and no `!`, a kind has no colon; an id may have colons. A later format raises `v`; a reader
+that meets a higher one than its own keeps what it has.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from datetime import datetime
 
@@ -43,6 +46,7 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     import_id: str
     count: int
     total: int
+    digest: str
     at: datetime
     by: str
 
@@ -134,6 +138,11 @@ def decode_marker(value: bytes) -> Marker:
         return msgspec.json.decode(value, type=Marker)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UnreadableRecordError(str(error)) from error
+
+
+def value_digest(value: bytes) -> int:
+    """64 bits that stand for an entity's value. Sums of them, modulo 2 to the 64, do not depend on order."""
+    return int.from_bytes(hashlib.blake2b(value, digest_size=8).digest(), "big")
 
 
 def _check_format(value: bytes) -> None:

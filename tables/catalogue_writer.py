@@ -14,6 +14,7 @@ from app.decision.index import EntityKey
 from config.settings import Settings
 from tables.catalogue_commit import Record, begin_commit
 from tables.catalogue_document import Entry
+from tables.catalogue_log import TenantLog
 from tables.catalogue_plan import ImportDiff, ImportPlan, plan_import
 from tables.catalogue_records import Marker, encode_entity, encode_marker, entity_key, marker_key
 from tables.catalogue_topic import CatalogueReadError, read_to_now
@@ -57,17 +58,19 @@ class CatalogueWriter:
         """
         async with self._one_at_a_time, begin_commit(self._settings) as commit:
             # Only after the writers before us are fenced: what they committed is then all there.
-            plan = await self._plan(tenant_id, entries, by, prune)
+            current = await self._current(tenant_id)
+            plan = plan_import(tenant_id, current, entries, by, self._clock(), prune)
             if not plan.changes:
                 return plan.diff
-            version = await commit.write(_records(tenant_id, plan, by, self._clock()))
+            version = await commit.write(_records(tenant_id, current, plan, by, self._clock()))
             return msgspec.structs.replace(plan.diff, version=version)
 
     async def preview(
         self, tenant_id: str, entries: Sequence[Entry], by: str, *, prune: bool = False
     ) -> ImportDiff:
         """What `import_tenant` would change now; raises what it would, but writes and fences nothing."""
-        return (await self._plan(tenant_id, entries, by, prune)).diff
+        current = await self._current(tenant_id)
+        return plan_import(tenant_id, current, entries, by, self._clock(), prune).diff
 
     async def read_tenant(self, tenant_id: str) -> Mapping[EntityKey, Entity]:
         """The tenant's entities, everything committed by now included.
@@ -75,22 +78,28 @@ class CatalogueWriter:
         Raises:
             CatalogueReadError: the brokers do not answer, or records cannot be read by this version.
         """
-        tenant = (await read_to_now(self._settings)).tenant(tenant_id)
+        tenant = await self._current(tenant_id)
         if tenant.problem is not None:
             raise CatalogueReadError(f"the catalogue of {tenant_id} cannot be used: {tenant.problem}")
         return tenant.entities
 
-    async def _plan(self, tenant_id: str, entries: Sequence[Entry], by: str, prune: bool) -> ImportPlan:
-        current = (await read_to_now(self._settings)).tenant(tenant_id)
-        return plan_import(tenant_id, current, entries, by, self._clock(), prune)
+    async def _current(self, tenant_id: str) -> TenantLog:
+        return (await read_to_now(self._settings)).tenant(tenant_id)
 
 
-def _records(tenant_id: str, plan: ImportPlan, by: str, at: datetime) -> list[Record]:
+def _records(tenant_id: str, current: TenantLog, plan: ImportPlan, by: str, at: datetime) -> list[Record]:
     import_id = uuid.uuid4().hex
-    records: list[Record] = [
-        (entity_key(tenant_id, key), None if entity is None else encode_entity(import_id, entity))
+    values = {
+        key: None if entity is None else encode_entity(import_id, entity)
         for key, entity in plan.changes.items()
-    ]
-    count = sum(value is not None for _, value in records)
-    marker = Marker(import_id=import_id, count=count, total=plan.total, at=at, by=by)
+    }
+    marker = Marker(
+        import_id=import_id,
+        count=sum(value is not None for value in values.values()),
+        total=plan.total,
+        digest=current.digest_with(values),
+        at=at,
+        by=by,
+    )
+    records: list[Record] = [(entity_key(tenant_id, key), value) for key, value in values.items()]
     return [*records, (marker_key(tenant_id), encode_marker(marker))]

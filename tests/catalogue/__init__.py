@@ -1,0 +1,1 @@
+"""The catalogue's way: document, topic, snapshot on every worker."""
