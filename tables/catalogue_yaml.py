@@ -28,6 +28,7 @@ REPEATED_MAX = 100_000
 _INT = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _INT_DIGITS_MAX = 20
+_PLAIN = re.compile(r"[\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd]*")
 _WORDS = {"": None, "~": None, "true": True, "false": False}
 _WORDS |= dict.fromkeys(("null", "Null", "NULL"))
 _WORDS |= {form: form.lower() == "true" for form in ("True", "TRUE", "False", "FALSE")}
@@ -226,6 +227,13 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+def _represent_text(dumper: _Dumper, text: str) -> yaml.Node:
+    """Line breaks that only Unicode knows, and what cannot be printed, survive in double quotes alone."""
+    style = None if _PLAIN.fullmatch(text) else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
 # Text that only this module would take for a number must be written in quotes, too.
 _Dumper.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(f"(?:{_FLOAT.pattern})$"), list("+-.0123456789")
