@@ -59,6 +59,9 @@ from tables.partition import Partition
 from tables.publisher import Derived
 from tables.routing import partition_of
 
+#: A larger record is a dead letter, cut to this size; brokers allow 1 MiB unless told otherwise.
+RECORD_MAX_BYTES = 3 * 1024 * 1024
+
 Body = Event | Response | ProfileWrite | DecisionMade
 
 
@@ -122,7 +125,7 @@ class Folder:
         self._fold(origin.topic, None, record, origin, clock)
 
     def _fold(self, name: str, topic: int | None, record: Any, origin: Origin, clock: Clock) -> None:
-        body = _DECODERS[name](record.value or b"")
+        body = _decode(name, record.value or b"")
         if isinstance(body, Refused):
             self._answer(record, Verdict(REFUSED, refused=body))
             self._dead_letter(record.key, record.value, origin, body)
@@ -188,6 +191,8 @@ class Folder:
         self._metrics.rekeyed_total.inc()
 
     def _dead_letter(self, key: bytes | None, value: bytes | None, origin: Origin, refused: Refused) -> None:
+        # Larger records are at their origin still; here they would not fit beside the state.
+        key, value = key and key[:RECORD_MAX_BYTES], value and value[:RECORD_MAX_BYTES]
         headers = (
             (HEADER_ORIGIN, str(origin).encode()),
             (HEADER_REASON, refused.reason.encode()),
@@ -195,6 +200,12 @@ class Folder:
         )
         self._partition.outbox.add(Derived(DEAD_LETTERS, self._partition.number, key, value, headers))
         self._metrics.dead_letters_total.labels(refused.reason).inc()
+
+
+def _decode(name: str, value: bytes) -> Body | Refused:
+    if len(value) > RECORD_MAX_BYTES:
+        return Refused("too_large", (Problem("", f"{len(value)} bytes, at most {RECORD_MAX_BYTES}"),))
+    return _DECODERS[name](value)
 
 
 def _folded_before(customer: Customer, topic: int | None, origin: Origin) -> bool:

@@ -21,7 +21,7 @@ from app.decision.decide import CustomerView, Decided, decide
 from app.decision.flow import CompiledFlow
 from app.decision.fold import contacts_of, recommendation_of
 from app.decision.ids import RECOMMENDATION, TRACE, routed_id
-from app.decision.records import DecisionMade
+from app.decision.records import TRACE_MAX_BYTES, DecisionMade
 from app.decision.state import Customer, Shown
 from config.topics import DECISIONS
 from tables.overlays import Overlay
@@ -142,6 +142,9 @@ def _lay(
         trace = stored_trace(
             tenant_id, made.trace_id, customer_id, made.flow_id, made.decided.trace, made.at_ms
         )
+        if len(bytes(trace)) > TRACE_MAX_BYTES:
+            # The decision counts, whatever becomes of its explanation: the fold would refuse both together.
+            made.trace_id, trace = None, msgspec.Raw(b"null")
     record = DecisionRecord(
         tenant_id=tenant_id,
         customer_id=customer_id,

@@ -33,6 +33,7 @@ from app.decision.records import (
     Target,
     decode_response,
     epoch_ms,
+    profile_bounds,
 )
 from app.decision.state import (
     CONTACT_MAX,
@@ -249,18 +250,23 @@ def fold_profile(customer: Customer, write: ProfileWrite, written_ms: int, clock
 
     With `replace` what is not named is forgotten.
     """
-    _know(customer, written_ms, clock)
     before = Profile() if customer.profile is None or write.replace else customer.profile
-    attributes = {**before.attributes, **(write.attributes or {})}
+    merged = {**before.attributes, **(write.attributes or {})}
+    attributes = {name: value for name, value in merged.items() if value is not None}
+    consent = {**before.consent, **(write.consent or {})}
+    problems = profile_bounds(attributes, consent)
+    if problems:
+        return Verdict(REFUSED, refused=Refused("invalid", tuple(problems)))
     customer.profile = Profile(
-        attributes={name: value for name, value in attributes.items() if value is not None},
+        attributes=attributes,
         tags=before.tags if write.tags is None else tuple(dict.fromkeys(write.tags)),
-        consent={**before.consent, **(write.consent or {})},
+        consent=consent,
         time_zone=before.time_zone if write.time_zone is None else write.time_zone,
         locale=before.locale if write.locale is None else write.locale,
         updated_ms=clock.now_ms,
     )
     customer.profile_changed = True
+    _know(customer, written_ms, clock)
     return _RECORDED
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from app.decision.state import AttributeValue, Shown
+from app.decision.state import AttributeValue, Shown, StoredId
 
 #: Events this far ahead of the fold's clock are dead-lettered: a wrong clock must not poison windows.
 FUTURE_LIMIT_MS = 24 * 3_600_000
@@ -27,8 +27,19 @@ TenantId = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 CustomerId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 ShortText = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Reference = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+#: What a stored number may be: every reader of JSON agrees on integers up to 2^53.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 #: An instant with its offset from UTC; without one it is refused, since no reader could agree on it.
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+
+#: Decisions in one recommendation, at most: 50 placements of 50.
+SHOWN_MAX = 2_500
+
+#: A trace, encoded, at most; recommend leaves a larger one out.
+TRACE_MAX_BYTES = 2 * 1024 * 1024
+
+#: Consents in one write, and in one profile.
+CONSENTS_MAX = 200
 
 _TENANT = re.compile(r"[a-z0-9-]{1,64}")
 
@@ -43,8 +54,8 @@ class Problem(msgspec.Struct, frozen=True):
 class Refused(msgspec.Struct, frozen=True):
     """A record that cannot be folded.
 
-    `reason` is one of: malformed (not JSON, not UTF-8, too deep), invalid (bad fields), future (its
-    timestamp is too far ahead), unresolved (names an offer, creative, recommendation or outcome nobody
+    `reason` is one of: too_large, malformed (not JSON, not UTF-8, too deep), invalid (bad fields), future
+    (its timestamp is too far ahead), unresolved (names an offer, creative, recommendation or outcome nobody
     knows).
     """
 
@@ -70,15 +81,15 @@ class Event(msgspec.Struct, rename="camel"):
 class Target(msgspec.Struct, frozen=True, rename="camel"):
     """What was responded to. `attribution` is "recommendation", "expired" or "direct"."""
 
-    offer_id: str
-    creative_id: str
-    channel_id: str
-    category_id: str
-    placement_id: str | None = None
-    recommendation_id: str | None = None
-    rank: int | None = None
-    trace_id: str | None = None
-    attribution: str = "direct"
+    offer_id: StoredId
+    creative_id: StoredId
+    channel_id: StoredId
+    category_id: StoredId
+    placement_id: StoredId | None = None
+    recommendation_id: StoredId | None = None
+    rank: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
+    trace_id: StoredId | None = None
+    attribution: StoredId = "direct"
 
 
 class Response(msgspec.Struct, rename="camel"):
@@ -112,7 +123,7 @@ class ProfileWrite(msgspec.Struct, rename="camel"):
     customer_id: CustomerId
     attributes: dict[str, AttributeValue] | None = None
     tags: Annotated[list[ShortText], msgspec.Meta(max_length=1_000)] | None = None
-    consent: dict[str, str] | None = None
+    consent: dict[Reference, str] | None = None
     time_zone: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     locale: Annotated[str, msgspec.Meta(max_length=35)] | None = None
     replace: bool = False
@@ -127,15 +138,15 @@ class DecisionMade(msgspec.Struct, rename="camel"):
 
     tenant_id: TenantId
     customer_id: CustomerId
-    recommendation_id: str
-    decision_flow_id: str
-    at_ms: int
-    catalogue_version: int
-    origin: str
-    sequence: int
-    shown: tuple[Shown, ...]
+    recommendation_id: Reference
+    decision_flow_id: Reference
+    at_ms: Count
+    catalogue_version: Count
+    origin: ShortText
+    sequence: Count
+    shown: Annotated[tuple[Shown, ...], msgspec.Meta(max_length=SHOWN_MAX)]
     #: Ranks whose decision is itself a contact (channels with implicit impressions).
-    contact_ranks: tuple[int, ...] = ()
+    contact_ranks: Annotated[tuple[Count, ...], msgspec.Meta(max_length=SHOWN_MAX)] = ()
     removals: dict[str, int] = {}
     trace_id: str | None = None
     #: The trace as it is served, already JSON.
@@ -224,11 +235,7 @@ def decode_profile(body: bytes) -> ProfileWrite | Refused:
 
 def profile_problems(write: ProfileWrite) -> list[Problem]:
     """What the types alone do not say."""
-    problems: list[Problem] = []
-    if write.attributes is not None:
-        size = len(msgspec.json.encode(write.attributes))
-        if size > ATTRIBUTES_MAX_BYTES:
-            problems.append(Problem("attributes", f"{size} bytes encoded, at most {ATTRIBUTES_MAX_BYTES}"))
+    problems = profile_bounds(write.attributes or {}, write.consent or {})
     for name, value in (write.attributes or {}).items():
         # JSON has integers of any size, the stored state has not: one would stop its partition for good.
         members = value if isinstance(value, list) else [value]
@@ -240,8 +247,25 @@ def profile_problems(write: ProfileWrite) -> list[Problem]:
     return problems
 
 
+def profile_bounds(attributes: Mapping[str, AttributeValue], consent: Mapping[str, str]) -> list[Problem]:
+    """What a whole profile, writes merged, may not exceed: 64 KiB of attributes, 200 consents."""
+    problems: list[Problem] = []
+    size = len(msgspec.json.encode(attributes))
+    if size > ATTRIBUTES_MAX_BYTES:
+        problems.append(Problem("attributes", f"{size} bytes encoded, at most {ATTRIBUTES_MAX_BYTES}"))
+    if len(consent) > CONSENTS_MAX:
+        problems.append(Problem("consent", f"{len(consent)} consents, at most {CONSENTS_MAX}"))
+    return problems
+
+
 def decode_decision(body: bytes) -> DecisionMade | Refused:
-    return _decode(_decision, DecisionMade, body)
+    decision = _decode(_decision, DecisionMade, body)
+    if isinstance(decision, Refused):
+        return decision
+    problems = _tenant_problems(decision.tenant_id)
+    if len(bytes(decision.trace)) > TRACE_MAX_BYTES:
+        problems.append(Problem("trace", f"more than {TRACE_MAX_BYTES} bytes"))
+    return Refused("invalid", tuple(problems)) if problems else decision
 
 
 def epoch_ms(instant: datetime) -> int:

@@ -12,7 +12,7 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
@@ -40,6 +40,9 @@ RECOMMENDATION_MAX = 50
 PARKED_MAX = 20
 PARKED_WINDOW_MS = 10 * 60_000
 PARKED_BYTES = 4_096
+
+#: An id as state keeps it; empty when a response named none.
+StoredId = Annotated[str, msgspec.Meta(max_length=128)]
 
 Scalar = str | int | float | bool | None
 AttributeValue = Scalar | list[Scalar]
@@ -80,12 +83,12 @@ class Contact(msgspec.Struct, frozen=True, array_like=True):
 class Shown(msgspec.Struct, frozen=True, array_like=True):
     """One ranked decision inside a recommendation, as respond must find it again. `rank` is 1-based."""
 
-    rank: int
-    offer_id: str
-    creative_id: str
-    channel_id: str
-    category_id: str
-    placement_id: str | None = None
+    rank: Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+    offer_id: StoredId
+    creative_id: StoredId
+    channel_id: StoredId
+    category_id: StoredId
+    placement_id: StoredId | None = None
 
 
 class Recommendation(msgspec.Struct, frozen=True, array_like=True):

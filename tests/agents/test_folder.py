@@ -275,6 +275,62 @@ def test_profiles_replace_or_merge(bench: Bench) -> None:
     assert customer.profile.tags == ()
 
 
+@pytest.mark.parametrize(
+    ("topic", "fields"),
+    [
+        (DECISIONS, {"atMs": 10**30}),
+        (DECISIONS, {"sequence": -1}),
+        (DECISIONS, {"shown": [[10**30, "o", "c", "ch", "cat"]]}),
+        (DECISIONS, {"shown": [[1, "o" * 129, "c", "ch", "cat"]]}),
+        (DECISIONS, {"contactRanks": [10**30]}),
+        (DECISIONS, {"traceId": "t", "trace": "x" * 2_100_000}),
+        (PROFILES, {"attributes": {"n": 10**30}}),
+        (PROFILES, {"attributes": {"n": "x" * 66_000}}),
+        (PROFILES, {"consent": {f"c{n}": "granted" for n in range(201)}}),
+        (RESPONSES, {"target": {"offerId": "x" * 200, "creativeId": "", "channelId": "", "categoryId": ""}}),
+        (EVENTS, {"type": "purchase", "data": {"blob": "x" * 3_200_000}}),
+    ],
+)
+def test_a_record_that_would_not_fit_the_state_is_a_dead_letter_and_the_batch_is_written(
+    bench: Bench, topic: str, fields: dict[str, Any]
+) -> None:
+    whole = {DECISIONS: _decision(bench, 1), RESPONSES: {"outcome": "click", "idempotencyKey": "k"}}
+    bench.fold(topic, {**whole.get(topic, {}), **fields})
+    bench.fold(EVENTS, PURCHASE)
+    letters = bench.derived()
+    assert [letter.topic for letter in letters] == [DEAD_LETTERS]
+    assert bench.metric("n") == 1.0
+
+
+def test_a_profile_stays_within_its_bounds_however_it_is_merged(bench: Bench) -> None:
+    for number in range(3):
+        bench.fold(PROFILES, {"attributes": {f"a{number}": "x" * 30_000}})
+        bench.fold(PROFILES, {"consent": {f"{number}-{n}": "granted" for n in range(90)}})
+    customer = bench.partition.customer(bench.key)
+    assert customer is not None
+    assert customer.profile is not None
+    assert sorted(customer.profile.attributes) == ["a0", "a1"]
+    assert len(customer.profile.consent) == 180
+    assert len(bench.derived()) == 2
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), 1e308, "12", True, None, [1], {"a": 1}])
+def test_any_amount_is_folded_and_written(bench: Bench, value: Any) -> None:
+    for _ in range(3):
+        bench.fold(EVENTS, {"type": "purchase", "data": {"amount": value}})
+    bench.write()
+    assert bench.metric("n") == 3.0
+
+
+@pytest.mark.parametrize(
+    "timestamp", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "1969-12-31T23:59:59Z"]
+)
+def test_any_past_timestamp_is_folded(bench: Bench, timestamp: str) -> None:
+    bench.fold(EVENTS, {**PURCHASE, "timestamp": timestamp})
+    bench.write()
+    assert bench.metric("n") + len(bench.derived()) == 1.0
+
+
 async def test_the_request_that_wrote_a_record_is_told_its_verdict(bench: Bench) -> None:
     header = ((HEADER_REQUEST, b"r1"),)
     waiting = bench.partition.waiters.expect("r1")
