@@ -45,6 +45,7 @@ from app.decision.state import (
     RECOMMENDATION_WINDOW_MS,
     SEEN_MAX,
     SEEN_WINDOW_MS,
+    AttributeValue,
     Contact,
     Customer,
     Parked,
@@ -252,7 +253,7 @@ def fold_profile(customer: Customer, write: ProfileWrite, written_ms: int, clock
     """
     before = Profile() if customer.profile is None or write.replace else customer.profile
     merged = {**before.attributes, **(write.attributes or {})}
-    attributes = {name: value for name, value in merged.items() if value is not None}
+    attributes: dict[str, AttributeValue] = {name: each for name, each in merged.items() if each is not None}
     consent = {**before.consent, **(write.consent or {})}
     problems = profile_bounds(attributes, consent)
     if problems:
