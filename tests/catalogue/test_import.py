@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
+import structlog
 from aiokafka import AIOKafkaProducer
 
 from agents.catalogue import CatalogueReader
@@ -232,6 +233,26 @@ async def test_a_reader_that_starts_on_an_unreadable_record_is_ready_once_it_is_
         await CatalogueWriter(settings).import_tenant("demo", shop(1), "test", prune=True)
         await ready(reader)
         assert reader.problem is None
+
+
+async def test_a_reader_that_missed_a_deletion_reads_again(settings: Settings) -> None:
+    writer = CatalogueWriter(settings)
+    good = await writer.import_tenant("demo", shop(3), "test")
+    # What a reader sees that was away for longer than the topic keeps deletions.
+    marker = b'{"v":1,"importId":"x","count":0,"total":2,"digest":"0","at":"2026-01-01T00:00:00Z","by":"x"}'
+    async with reading(settings) as reader:
+        await ready(reader)
+        with structlog.testing.capture_logs() as lines:
+            await put(settings, b"demo:!commit", marker)
+            await until(lambda: "not the 2" in (reader.problem or ""))
+            await until(lambda: any(line["event"] == "reading the catalogue again" for line in lines))
+        assert len(reader.snapshot.tenant("demo").entities) == 4
+        assert reader.ready
+        diff = await writer.import_tenant("demo", shop(2), "test", prune=True)
+        snapshot = await at_version(reader, diff.version)
+        assert len(snapshot.tenant("demo").entities) == 3
+        await until(lambda: reader.problem is None)
+        assert snapshot.version > (good.version or 0)
 
 
 async def test_garbage_on_the_topic_stops_nobody(settings: Settings) -> None:

@@ -14,7 +14,7 @@ from aiokafka.errors import ProducerFenced
 from app.decision.entities import Offer
 from config.settings import Settings
 from config.topics import CATALOG, topic_names
-from tables.catalogue_commit import CatalogueConflictError, begin_commit
+from tables.catalogue_commit import CatalogueConflictError, CatalogueWriteError, begin_commit
 from tables.catalogue_document import read_document
 from tables.catalogue_records import encode_entity, entity_key, marker_key
 from tables.catalogue_topic import CatalogueReadError, open_feed, read_to_now
@@ -191,6 +191,24 @@ async def test_a_reader_outlives_its_broker(own_cluster: KafkaCluster, app_id: s
         second = await writer.import_tenant("demo", shop(4, "After"), "test")
         snapshot = await at_version(reader, second.version)
         assert len(snapshot.tenant("demo").entities) == 5
+
+
+async def test_a_broker_that_dies_under_a_writer_is_an_error_and_no_hang(
+    own_cluster: KafkaCluster, app_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tables.catalogue_commit._WRITE_TIMEOUT_S", 2.0)
+    monkeypatch.setattr("tables.catalogue_commit._ABORT_TIMEOUT_S", 1.0)
+    settings = await with_topic(settings_for(Broker(own_cluster.bootstrap, "kafka"), app_id))
+    async with asyncio.timeout(15), begin_commit(settings) as commit:
+        own_cluster.kill(1)
+        with pytest.raises(CatalogueWriteError) as caught:
+            await commit.write([(marker_key("demo"), b"{}")])
+    assert caught.value.certain
+    with pytest.raises(CatalogueWriteError, match="no import can begin"):
+        await CatalogueWriter(settings).import_tenant("demo", shop(1), "test")
+    with pytest.raises(CatalogueReadError):
+        await CatalogueWriter(settings).read_tenant("demo")
+    await asyncio.to_thread(own_cluster.start_node, 1)
 
 
 async def test_a_reader_that_starts_without_a_broker_is_ready_once_there_is_one(
