@@ -159,7 +159,7 @@ class Folder:
         if isinstance(body, Response):
             return fold_response(customer, body, record.timestamp, clock, str(origin))
         if isinstance(body, ProfileWrite):
-            return fold_profile(customer, body, record.timestamp, clock)
+            return fold_profile(customer, body, clock)
         return self._apply_decision(customer, body, clock)
 
     def _apply_decision(self, customer: Customer, decision: DecisionMade, clock: Clock) -> Verdict:

@@ -42,6 +42,8 @@ MAX_WAITERS = 10_000
 class OffertideApp(faust.App):
     """A Faust app whose transport carries micro-batches, and its parts."""
 
+    mundane_level = "debug"
+
     consumer_options: ConsumerOptions
     publisher: Publisher
     catalogue: CatalogueReader
@@ -61,7 +63,9 @@ class OffertideApp(faust.App):
         Raises:
             app.provision.BrokerUnreachableError: no broker answered in time.
             app.provision.TopicMismatchError: topics exist with other partition counts.
+            OSError: the data folder cannot be made, or the port is taken.
         """
+        (self.settings.data_dir / self.settings.app_id).mkdir(parents=True, exist_ok=True)
         await wait_for_broker(self.settings)
         await ensure_topics(self.settings)
         await self.publisher.start()

@@ -27,7 +27,7 @@ _FRAME = re.compile(r"\s*\+[^|]*\+\s*")
 _CELL_EDGE = re.compile(r"\s*\|\s*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 #: Libraries whose info is a line for each request, fetch or heartbeat: the least level they log at.
-_QUIET: Final = {"aiokafka": logging.WARNING, "aiohttp.access": logging.WARNING, "asyncio": logging.WARNING}
+_QUIET: Final = dict.fromkeys(("aiokafka", "aiohttp.access", "asyncio", "faust", "mode"), logging.WARNING)
 
 
 def configure_logs(settings: Settings, stream: TextIO | None = None) -> None:

@@ -48,7 +48,10 @@ def run(settings: object) -> int:
             return runner.run(run_worker(settings))
     except (BrokerUnreachableError, TopicMismatchError) as error:
         click.echo(str(error), err=True)
-        return 1
+    except OSError as error:
+        # A folder that cannot be made, a port that is taken: the system's own sentence names it.
+        click.echo(f"the worker cannot start: {error}", err=True)
+    return 1
 
 
 def loop_factory() -> type[asyncio.AbstractEventLoop] | None:

@@ -246,7 +246,7 @@ def contacts_of(decision: DecisionMade) -> list[Contact]:
     ]
 
 
-def fold_profile(customer: Customer, write: ProfileWrite, written_ms: int, clock: Clock) -> Verdict:
+def fold_profile(customer: Customer, write: ProfileWrite, clock: Clock) -> Verdict:
     """Write what the operator's systems know: named parts change, attributes merge, null removes one.
 
     With `replace` what is not named is forgotten.
@@ -267,7 +267,8 @@ def fold_profile(customer: Customer, write: ProfileWrite, written_ms: int, clock
         updated_ms=clock.now_ms,
     )
     customer.profile_changed = True
-    _know(customer, written_ms, clock)
+    if customer.known_since_ms == 0:
+        customer.known_since_ms = clock.now_ms
     return _RECORDED
 
 

@@ -82,6 +82,8 @@ class ConsumerOptions(msgspec.Struct, frozen=True):
 class MicroBatchConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that talks to Kafka. It fetches, and says how far each fetch went."""
 
+    mundane_level = "debug"
+
     options: ConsumerOptions
 
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
@@ -131,6 +133,8 @@ class MicroBatchConsumerThread(driver.AIOKafkaConsumerThread):
 
 class MicroBatchConsumer(driver.Consumer):
     """Groups the customer topics' records into chunks, and takes positions from the state."""
+
+    mundane_level = "debug"
 
     transport: MicroBatchTransport
 

@@ -32,6 +32,8 @@ class Owner(Protocol):
 class PartitionRecovery(Recovery):
     """Turns rebalances into takings and losings."""
 
+    mundane_level = "debug"
+
     owner: Owner
 
     def on_partitions_revoked(self, revoked: set[TP]) -> None:
@@ -97,6 +99,8 @@ def table_manager(owner: Owner) -> type[TableManager]:
     """A table manager whose recovery belongs to `owner`."""
 
     class PartitionTableManager(TableManager):
+        mundane_level = "debug"
+
         @property
         def recovery(self) -> Recovery:
             if self._recovery is None:

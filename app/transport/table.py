@@ -23,6 +23,8 @@ class WriteThroughFoldError(TypeError):
 class HostedStore(base.SerializedStore[bytes, bytes]):
     """Faust's view of the partitions held here: raw keys and values, read only."""
 
+    mundane_level = "debug"
+
     partitions: Partitions
 
     def persisted_offset(self, tp: TP) -> int | None:
@@ -83,6 +85,8 @@ class HostedStore(base.SerializedStore[bytes, bytes]):
 
 class HostedTable(faust.Table[bytes, bytes]):
     """The table `customers`, bytes to bytes."""
+
+    mundane_level = "debug"
 
     partitions_held: Partitions
 

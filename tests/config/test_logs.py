@@ -61,7 +61,7 @@ def test_an_event_is_one_json_object_on_one_line() -> None:
 
 def test_libraries_log_the_same_way() -> None:
     stream = json_logs()
-    logging.getLogger("faust.app").info("[^--App]: Starting %s...", "x")
+    logging.getLogger("faust.app").warning("[^--App]: Starting %s...", "x")
     (event,) = events(stream)
     assert (event["event"], event["service"], event["logger"]) == ("Starting x...", "App", "faust.app")
 
@@ -100,15 +100,15 @@ def test_fausts_tables_become_one_line() -> None:
     table = terminal.logtable(
         [["events", "0", "5"]], title="Highwater", headers=["topic", "partition", "offset"]
     )
-    logging.getLogger("faust.tables").info("[^--Recovery]: Highwater for %s:\n%s", "active", table)
+    logging.getLogger("faust.tables").warning("[^--Recovery]: Highwater for %s:\n%s", "active", table)
     (line,) = stream.getvalue().splitlines()
     assert "Highwater for active: topic partition offset; events 0 5" in line
 
 
 def test_a_very_long_library_message_is_cut() -> None:
     stream = json_logs()
-    logging.getLogger("faust").info("x" * 1_000_000)
-    assert len(stream.getvalue()) < 3_000
+    logging.getLogger("faust").warning("x" * 1_000_000)
+    assert 0 < len(stream.getvalue()) < 3_000
 
 
 def test_a_value_cannot_start_a_line_or_steer_the_terminal() -> None:

@@ -26,7 +26,7 @@ async def test_a_customer_is_shown_as_decisions_see_it(client: Client, worker: W
     write = ProfileWrite(
         tenant_id=TENANT, customer_id="ann", attributes={"name": "Ann"}, tags=["vip"], time_zone="Europe/Rome"
     )
-    fold_profile(customer, write, NOW_MS, clock)
+    fold_profile(customer, write, clock)
     response = await client.get(path("ann"), headers=HEADERS)
     assert response.status == 200
     body = await response.json()
