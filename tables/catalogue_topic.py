@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 #: Kafka answers a waiting fetch as soon as there is something; the embedded broker does not.
 _FETCH_WAIT_MS = 500
 _POLL_MS = 1_000
+#: Decoded at once; between two such chunks others have their turn on the event loop.
+_POLL_RECORDS = 250
 #: Longest read to a barrier: more than the time-out of a dead writer's transaction.
 READ_TIMEOUT_S = 60.0
 
@@ -49,7 +51,7 @@ class CatalogueFeed:
         Raises:
             aiokafka.errors.KafkaError: the position is lost: open another feed.
         """
-        found = await self._consumer.getmany(self._partition, timeout_ms=_POLL_MS)
+        found = await self._consumer.getmany(self._partition, timeout_ms=_POLL_MS, max_records=_POLL_RECORDS)
         return list(found.get(self._partition, ()))
 
     async def write_barrier(self) -> bytes:

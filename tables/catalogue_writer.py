@@ -59,10 +59,11 @@ class CatalogueWriter:
         async with self._one_at_a_time, begin_commit(self._settings) as commit:
             # Only after the writers before us are fenced: what they committed is then all there.
             current = await self._current(tenant_id)
-            plan = plan_import(tenant_id, current, entries, by, self._clock(), prune)
+            plan = await self._plan(tenant_id, current, entries, by, prune)
             if not plan.changes:
                 return plan.diff
-            version = await commit.write(_records(tenant_id, current, plan, by, self._clock()))
+            records = await asyncio.to_thread(_records, tenant_id, current, plan, by, self._clock())
+            version = await commit.write(records)
             return msgspec.structs.replace(plan.diff, version=version)
 
     async def preview(
@@ -70,7 +71,7 @@ class CatalogueWriter:
     ) -> ImportDiff:
         """What `import_tenant` would change now; raises what it would, but writes and fences nothing."""
         current = await self._current(tenant_id)
-        return plan_import(tenant_id, current, entries, by, self._clock(), prune).diff
+        return (await self._plan(tenant_id, current, entries, by, prune)).diff
 
     async def read_tenant(self, tenant_id: str) -> Mapping[EntityKey, Entity]:
         """The tenant's entities, everything committed by now included.
@@ -82,6 +83,12 @@ class CatalogueWriter:
         if tenant.problem is not None:
             raise CatalogueReadError(f"the catalogue of {tenant_id} cannot be used: {tenant.problem}")
         return tenant.entities
+
+    async def _plan(
+        self, tenant_id: str, current: TenantLog, entries: Sequence[Entry], by: str, prune: bool
+    ) -> ImportPlan:
+        # A thread: checking thousands of entities takes a second, and a worker has its event loop to serve.
+        return await asyncio.to_thread(plan_import, tenant_id, current, entries, by, self._clock(), prune)
 
     async def _current(self, tenant_id: str) -> TenantLog:
         return (await read_to_now(self._settings)).tenant(tenant_id)
