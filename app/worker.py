@@ -61,8 +61,7 @@ class OffertideApp(faust.App):
         """Start the worker; returns once Faust runs. Readiness comes later, see /ready.
 
         Raises:
-            app.provision.BrokerUnreachableError: no broker answered in time.
-            app.provision.TopicMismatchError: topics exist with other partition counts.
+            app.provision.ProvisionError: no broker answered in time, or the topics are not as they must be.
             OSError: the data folder cannot be made, or the port is taken.
         """
         (self.settings.data_dir / self.settings.app_id).mkdir(parents=True, exist_ok=True)

@@ -35,7 +35,7 @@ def worker() -> None:
 
 def run(settings: object) -> int:
     """Run a worker in its own event loop; returns the exit code. Broker trouble at start is one sentence."""
-    from app.provision import BrokerUnreachableError, TopicMismatchError
+    from app.provision import ProvisionError
     from app.worker import run_worker
     from config.settings import Settings
 
@@ -46,7 +46,7 @@ def run(settings: object) -> int:
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(run_worker(settings))
-    except (BrokerUnreachableError, TopicMismatchError) as error:
+    except ProvisionError as error:
         click.echo(str(error), err=True)
     except OSError as error:
         # A folder that cannot be made, a port that is taken: the system's own sentence names it.
