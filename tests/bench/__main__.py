@@ -6,8 +6,10 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.bench.brokers import KINDS, running
+from tests.bench.catalogues import from_file, generated
 from tests.bench.core import core
 from tests.bench.fold import CONTENDERS, fold
 from tests.bench.http_load import http_load, phases
@@ -49,7 +51,8 @@ def _fold(arguments: Arguments) -> list[Table]:
 
 
 def _http_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--offers", type=int, default=100)
+    parser.add_argument("--offers", type=int, default=100, help="of a generated catalogue")
+    parser.add_argument("--catalogue", type=Path, help="a YAML document to decide on instead")
     parser.add_argument("--customers", type=int, default=20_000, help="with profile and behaviour")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each phase, after 2 to warm up")
     parser.add_argument("--rates", type=int, nargs="+", default=[200, 500, 1_000], help="requests a second")
@@ -59,8 +62,9 @@ def _http_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _http(arguments: Arguments) -> list[Table]:
     planned = [phase for phase in phases(arguments.rates, arguments.events) if phase.kind in arguments.kinds]
+    catalogue = from_file(arguments.catalogue) if arguments.catalogue else generated(arguments.offers)
     with running("kafka") as broker:
-        return [http_load(broker, arguments.offers, arguments.customers, arguments.seconds, planned)]
+        return [http_load(broker, catalogue, arguments.customers, arguments.seconds, planned)]
 
 
 def _core_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,6 +97,7 @@ SHORT = (
     ["fold", "--records=200000"],
     ["fold", "--records=200000", "--customers=1000000", "--zipf=1"],
     ["http", "--seconds=5", "--rates", "500", "1000"],
+    ["http", "--seconds=5", "--rates", "500", "--catalogue=config/samples/music-shop.yaml"],
     ["recovery"],
 )
 

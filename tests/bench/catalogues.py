@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 Documents = dict[str, list[dict[str, Any]]]
 
@@ -23,6 +27,31 @@ def _metric(key: str, aggregate: str, window_ms: int | None, field: str | None =
     if field is not None:
         body["field"] = field
     return body
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Documents by kind, and what they are called in a report."""
+
+    name: str
+    documents: Documents
+
+    @property
+    def creatives(self) -> tuple[str, ...]:
+        """The creatives that a response may name."""
+        return tuple(body["id"] for body in self.documents["creatives"])
+
+
+def from_file(path: Path) -> Catalogue:
+    """A catalogue as people write it, in YAML."""
+    body = yaml.safe_load(path.read_text())
+    documents = {kind: bodies for kind, bodies in body.items() if isinstance(bodies, list)}
+    return Catalogue(path.name, documents)
+
+
+def generated(offers: int) -> Catalogue:
+    """`shop` with so many offers."""
+    return Catalogue(f"{offers:,} offers × 20 contact policies × 10 qualification rules", shop(offers))
 
 
 #: Every event counts into all five.

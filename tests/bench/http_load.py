@@ -17,7 +17,7 @@ from config.topics import EVENTS, topic_names
 from tests.bench.background_events import events_at
 from tests.bench.brokers import Running
 from tests.bench.catalogue_import import import_catalogue
-from tests.bench.catalogues import shop
+from tests.bench.catalogues import Catalogue
 from tests.bench.customer_loading import load_customers
 from tests.bench.fold_run import ContenderError
 from tests.bench.latency import COLUMNS
@@ -63,17 +63,17 @@ def phases(rates: Sequence[int], events: int) -> list[Phase]:
 
 
 def http_load(
-    running: Running, offers: int, customers: int, seconds: float, planned: Sequence[Phase]
+    running: Running, catalogue: Catalogue, customers: int, seconds: float, planned: Sequence[Phase]
 ) -> Table:
     """A row for each phase, all against one worker."""
     with tempfile.TemporaryDirectory(prefix="offertide-bench-") as folder:
         settings = settings_for(running.broker, f"bench-{uuid.uuid4().hex[:8]}", Path(folder) / "worker")
-        import_catalogue(settings, TENANT, shop(offers))
+        import_catalogue(settings, TENANT, catalogue.documents)
         loaded = sum(load_customers(running.broker.bootstrap, settings, customers))
         with worker(settings, Path(folder) / "log") as process:
             process.wait_ready()
             _wait_folded(process, loaded)
-            table = _table(running, offers, customers)
+            table = _table(running, catalogue, customers)
             for phase in planned:
                 _add(
                     table,
@@ -88,20 +88,17 @@ def http_load(
                         warm_s=_WARM_S,
                         seconds=seconds,
                         customers=customers,
-                        offers=offers,
+                        creatives=catalogue.creatives,
                     ),
                 )
             table.notes.append(f"The worker held {process.resident_mib():,.0f} MiB at the end.")
     return table
 
 
-def _table(running: Running, offers: int, customers: int) -> Table:
+def _table(running: Running, catalogue: Catalogue, customers: int) -> Table:
     columns = ["load", "answers/s", *[f"{name} ms" for name in COLUMNS], "service p50 ms"]
     columns += ["not 2xx", "worker CPU", "generator CPU", "latest send ms"]
-    title = (
-        f"HTTP: {offers:,} offers × 20 contact policies × 10 qualification rules,"
-        f" {customers:,} customers, one worker; {running.name}"
-    )
+    title = f"HTTP: {catalogue.name}; {customers:,} customers, one worker; {running.name}"
     table = Table(title, columns)
     table.notes.append(
         "Latencies run from when a request was due (closed loop: sent), to the whole answer, timer resolution"

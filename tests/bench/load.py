@@ -39,7 +39,7 @@ class Load(msgspec.Struct, frozen=True):
     warm_s: float
     seconds: float
     customers: int
-    offers: int
+    creatives: tuple[str, ...]
 
 
 class Met(msgspec.Struct, frozen=True):
@@ -153,7 +153,7 @@ def requests(load: Load) -> Callable[[], bytes]:
     def body() -> dict[str, object]:
         customer = f"C{chance.randrange(load.customers):07d}"
         if load.kind == "respond":
-            creative = f"creative-{chance.randrange(load.offers)}"
+            creative = chance.choice(load.creatives)
             key = f"{run}-{number}"
             return {"customerId": customer, "creativeId": creative, "outcome": "click", "idempotencyKey": key}
         return {"customerId": customer, "limit": 5, "trace": load.kind == "recommend-trace"}
