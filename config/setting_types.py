@@ -188,3 +188,10 @@ def _parse_host_port(text: str) -> str:
     if ":" in host_name:
         raise ValueError(text)  # an IPv6 address without brackets: its last group would be read as the port
     return f"{_parse_host(host_name)}:{int(port)}"
+
+
+def as_variable(value: object) -> str:
+    """A setting's value as its environment variable holds it, a secret's too."""
+    if isinstance(value, Secret):
+        return value.reveal()
+    return str(value).lower() if isinstance(value, bool) else str(value)

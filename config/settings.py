@@ -21,6 +21,7 @@ from config.setting_types import (
     PREFIX,
     Secret,
     as_text,
+    as_variable,
     choice,
     directory,
     flag,
@@ -202,6 +203,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if not problems:
             return cls(**values)
         raise SettingsError((*problems, *contradictions({**_defaults(), **values}, broken)))
+
+    def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
+        """An environment for a worker process with these settings, secrets included.
+
+        ``inherited`` is passed on but for its own ``OFFERTIDE_*`` variables.
+        """
+        described = {setting.name: getattr(self, setting.field) for setting in settings_table()}
+        own = {name: as_variable(value) for name, value in described.items() if value is not None}
+        return {name: value for name, value in inherited.items() if not name.startswith(PREFIX)} | own
 
     @property
     def bootstrap_servers(self) -> tuple[str, ...]:

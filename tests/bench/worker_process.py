@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +13,6 @@ from app.child import Child
 from config.settings import Settings
 from tests.bench.fold_run import ContenderError, started
 from tests.bench.process_cpu import resident_mib
-from tests.worker.harness import environment
 
 _READY_TIMEOUT_S = 120.0
 #: What the command `offertide` runs, wherever it is installed.
@@ -74,7 +74,7 @@ class Worker:
 def worker(settings: Settings, folder: Path) -> Iterator[Worker]:
     """A worker, stopped in order at the end. Its log is `folder`/log."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with started(_WORKER, folder, environment(settings)) as child:
+    with started(_WORKER, folder, settings.environment(os.environ)) as child:
         running = Worker(settings, child)
         try:
             yield running

@@ -255,3 +255,12 @@ def test_the_module_prints_the_page() -> None:
     command = [sys.executable, "-m", "config.settings"]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, timeout=60)
     assert printed.stdout.decode("utf-8") == settings_page()
+
+
+def test_an_environment_made_of_settings_gives_them_back() -> None:
+    settings = Settings(
+        broker="127.0.0.1:1", idempotent_producer=False, api_key_pepper=Secret("p" * 32), data_dir=Path("/x")
+    )
+    made = settings.environment({"HOME": "/home/x", "OFFERTIDE_BROKER": "elsewhere:1"})
+    assert made["HOME"] == "/home/x"
+    assert Settings.from_env(made) == settings

@@ -44,21 +44,6 @@ def settings_for(broker: Broker, app_id: str, data_dir: Path, **overrides: Any) 
     return Settings(**{**values, **overrides})
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    """The settings as environment variables, for a worker process."""
-    own = {
-        f"OFFERTIDE_{name.upper()}": _text(getattr(settings, name))
-        for name in settings.__struct_fields__
-        if getattr(settings, name) is not None
-    }
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("OFFERTIDE_")}
-    return {**kept, **own}
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 class WorkerProcess:
     """One `offertide worker`, as an operator runs it. Its log goes to a file in the data folder."""
 
@@ -73,7 +58,7 @@ class WorkerProcess:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "app.cli", "worker"],
-                env=environment(self.settings),
+                env=self.settings.environment(os.environ),
                 stdout=log,
                 stderr=log,
             )

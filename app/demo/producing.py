@@ -1,0 +1,86 @@
+"""Two producers that disagree about partitions: aiokafka (murmur2) and librdkafka with its default (CRC32).
+
+Each customer's purchases come from one of them, in order, as in life.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from aiokafka import AIOKafkaProducer
+
+from app.demo.purchases import Purchase, event_of
+from tables.layout import customer_key
+
+Progress = Callable[[int], None]
+
+#: How long the second producer may take to deliver all, in seconds.
+DELIVERY_S = 60.0
+
+
+class DeliveryError(RuntimeError):
+    """Purchases did not reach Kafka."""
+
+
+async def produce_purchases(
+    bootstrap: str, topic: str, tenant_id: str, purchases: Sequence[Purchase], progress: Progress
+) -> None:
+    """Write all purchases: customers with even ids by aiokafka, the others by librdkafka.
+
+    Args:
+        progress: called with the number of purchases just sent.
+
+    Raises:
+        DeliveryError: some were not acknowledged.
+    """
+    even = [purchase for purchase in purchases if int(purchase.customer_id) % 2 == 0]
+    odd = [purchase for purchase in purchases if int(purchase.customer_id) % 2]
+    loop = asyncio.get_running_loop()
+
+    def from_thread(count: int) -> None:
+        loop.call_soon_threadsafe(progress, count)
+
+    await asyncio.gather(
+        _with_aiokafka(bootstrap, topic, tenant_id, even, progress),
+        asyncio.to_thread(_with_librdkafka, bootstrap, topic, tenant_id, odd, from_thread),
+    )
+
+
+async def _with_aiokafka(
+    bootstrap: str, topic: str, tenant_id: str, purchases: Sequence[Purchase], progress: Progress
+) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=5)
+    await producer.start()
+    try:
+        waiting = []
+        for purchase in purchases:
+            key = customer_key(tenant_id, purchase.customer_id)
+            waiting.append(await producer.send(topic, event_of(purchase, tenant_id), key))
+            progress(1)
+        await asyncio.gather(*waiting)
+    finally:
+        await producer.stop()
+
+
+def _with_librdkafka(
+    bootstrap: str, topic: str, tenant_id: str, purchases: Sequence[Purchase], progress: Progress
+) -> None:
+    from confluent_kafka import KafkaError, Message, Producer
+
+    failed: list[str] = []
+
+    def delivered(error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            failed.append(str(error))
+
+    producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", "linger.ms": 5})
+    for purchase in purchases:
+        key = customer_key(tenant_id, purchase.customer_id)
+        producer.produce(topic, event_of(purchase, tenant_id), key, on_delivery=delivered)
+        producer.poll(0)
+        progress(1)
+    left = producer.flush(DELIVERY_S)
+    if left or failed:
+        reason = failed[0] if failed else f"no answer in {DELIVERY_S:.0f} s"
+        raise DeliveryError(f"{left + len(failed)} purchases did not reach Kafka: {reason}")
