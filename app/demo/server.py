@@ -63,6 +63,8 @@ async def demo_settings(broker: str | None, port: int | None) -> AsyncIterator[S
 def _free_port() -> int:
     """The usual port when nobody has it, else any."""
     with socket.socket() as probe:
+        # As the server itself does: connections that linger from an earlier demo do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", USUAL_PORT))
         except OSError:

@@ -151,9 +151,9 @@ async def all_folded(
 
 
 async def show_offers(shop: Shop, states: dict[str, Any], names: Sequence[str]) -> list[Shown]:
-    """The best customers get a first name and an offer on the website."""
-    best = sorted(states, key=lambda each: -states[each]["metrics"]["amount_total"])
-    spread = [best[len(best) * place // (2 * len(names))] for place in range(len(names))]
+    """Some of those who spent most of late get a first name and an offer on the website."""
+    best = sorted(states, key=lambda each: -states[each]["metrics"]["spend_90d"])
+    spread = [best[len(best) * place // (4 * len(names))] for place in range(len(names))]
     shown = []
     for customer_id, name in zip(spread, names, strict=True):
         await shop.call("PUT", f"/api/v1/customers/{customer_id}", {"attributes": {"firstName": name}})

@@ -44,7 +44,7 @@ def customer_of(body: dict[str, Any], catalogue: TenantCatalogue) -> CustomerVie
     return CustomerView("ann", Profile(**body.get("profile", {})), windows, contacts)
 
 
-@pytest.mark.parametrize(("documents", "case"), cases())
+@pytest.mark.parametrize(("documents", "case"), list(cases()))
 def test_golden(documents: dict[str, Any], case: dict[str, Any]) -> None:
     catalogue = tenant(documents)
     request = dict(case["request"])
