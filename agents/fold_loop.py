@@ -183,7 +183,8 @@ class FoldLoop:
 
     def _now(self) -> Clock:
         # A clock set back must not make the state's time run backwards.
-        return Clock(max(self._clock_ms(), self.partition.control.now_ms), self._catalogue())
+        now_ms = max(self._clock_ms(), self.partition.control.now_ms)
+        return Clock(now_ms, self._catalogue(), self.partition.number)
 
     def _let_go(self) -> None:
         held, self._held = self._held, []

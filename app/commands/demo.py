@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import sys
 import time
 from datetime import UTC, datetime
@@ -46,7 +47,7 @@ def demo(leave: bool, as_json: bool, port: int | None, broker: str | None) -> No
     report = Report(to_stderr=as_json)
     try:
         summary = asyncio.run(_run(report, leave, port, broker))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         report.say("Stopped.")
         sys.exit(0 if not leave else 130)
     except (
@@ -68,6 +69,10 @@ def demo(leave: bool, as_json: bool, port: int | None, broker: str | None) -> No
 async def _run(report: Report, leave: bool, port: int | None, broker: str | None) -> dict[str, object]:
     from app.demo.server import demo_settings, import_sample, running_worker
 
+    running = asyncio.current_task()
+    assert running is not None
+    # A service manager's stop cleans up like Ctrl-C.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
     report.say("Starting a broker in memory." if broker is None else f"Using the broker at {broker}.")
     async with demo_settings(broker, port) as settings:
         report.say("Creating topics and importing the music shop's catalogue.")

@@ -20,7 +20,7 @@ from __future__ import annotations
 import msgspec
 
 from app.decision.catalogue import CatalogSnapshot, TenantCatalogue
-from app.decision.ids import stable_hash
+from app.decision.ids import INTERACTION, stable_hash
 from app.decision.metrics import field_value, observe
 from app.decision.records import (
     FUTURE_LIMIT_MS,
@@ -63,10 +63,11 @@ PARKED = "parked"
 
 
 class Clock(msgspec.Struct, frozen=True):
-    """What a batch captured once: its time and catalogue."""
+    """What a batch captured once: its time and catalogue; and its partition, for ids."""
 
     now_ms: int
     catalogue: CatalogSnapshot
+    partition: int = 0
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -130,7 +131,7 @@ def fold_response(
             return _PARKED
         return Verdict(REFUSED, refused=Refused("unresolved", (target.problem,)))
     key_hash = interaction_hash(customer, outcome.key, target, response.idempotency_key or source)
-    interaction_id = f"int_{key_hash:016x}"
+    interaction_id = f"{INTERACTION}_{clock.partition:x}_{key_hash:016x}"
     if response.idempotency_key is not None:
         explicit = None if response.timestamp is None else at_ms
         fingerprint = stable_hash(response.conversion_value, explicit)

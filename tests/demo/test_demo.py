@@ -75,15 +75,16 @@ def open_demo(environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[st
     process.stdout.close()
 
 
-def test_the_curl_it_prints_works_and_ctrl_c_stops_all_of_it(
-    open_demo: tuple[subprocess.Popen[str], str, str],
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_curl_it_prints_works_and_a_signal_stops_all_of_it(
+    open_demo: tuple[subprocess.Popen[str], str, str], number: signal.Signals
 ) -> None:
     process, url, body = open_demo
     headers = {"X-Tenant-Id": "demo", "Content-Type": "application/json"}
     request = urllib.request.Request(f"{url}/api/v1/recommend", body.encode(), headers)
     with urllib.request.urlopen(request, timeout=10) as response:
         assert json.load(response)["count"] > 0
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     assert process.wait(30) == 0
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
