@@ -54,6 +54,7 @@ from config.topics import (
     REKEYED,
     RESPONSES,
 )
+from tables.codec import new_customer
 from tables.layout import customer_key
 from tables.partition import Partition
 from tables.publisher import Derived
@@ -131,10 +132,10 @@ class Folder:
             self._dead_letter(record.key, record.value, origin, body)
             return
         key = customer_key(body.tenant_id, body.customer_id)
-        if not self._belongs(key, record.key, rekeyed=topic is None):
+        customer = self._customer(key, record.key, rekeyed=topic is None)
+        if customer is None:
             self._rekey(key, record, origin)
             return
-        customer = self._partition.open(key)
         if _folded_before(customer, topic, origin):
             self._metrics.records_skipped_total.labels(name).inc()
             return
@@ -148,10 +149,18 @@ class Folder:
         if record.headers:
             self._answer(record, verdict)
 
-    def _belongs(self, key: bytes, record_key: bytes | None, rekeyed: bool) -> bool:
+    def _customer(self, key: bytes, record_key: bytes | None, rekeyed: bool) -> Customer | None:
+        """The customer to fold into; None when the record does not belong here."""
         if record_key != key and not rekeyed:
-            return False
-        return self._partition.holds(key) or partition_of(key, self._partitions) == self._partition.number
+            return None
+        found = self._partition.find(key)
+        if found is None:
+            # Whom the partition holds belongs to it; only of others the key must be hashed, which is slow.
+            if partition_of(key, self._partitions) != self._partition.number:
+                return None
+            found = new_customer(key)
+        self._partition.pin(key, found)
+        return found
 
     def _apply(self, customer: Customer, body: Body, record: Any, origin: Origin, clock: Clock) -> Verdict:
         if isinstance(body, Event):

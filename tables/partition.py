@@ -134,22 +134,24 @@ class Partition:
 
     # -- folding
 
-    def holds(self, key: bytes) -> bool:
-        """Whether this customer is in memory, and so known to belong to this partition."""
-        return key in self._cache
+    def find(self, key: bytes) -> Customer | None:
+        """The customer, when this partition holds it; for the fold, which may `pin` it then."""
+        found = self._changed.get(key)
+        if found is None:
+            found = self._cache.get(key) or load_customer(key, self._store.get)
+        return found
+
+    def pin(self, key: bytes, customer: Customer) -> None:
+        """Keep what is being folded into until the batch is written. It must be what `find` gave, or new."""
+        if key not in self._changed:
+            self._changed[key] = customer
+            self._cache[key] = customer
+            self._cache.move_to_end(key)
 
     def open(self, key: bytes) -> Customer:
         """The customer to fold into, pinned until the batch is written; a new one when unknown."""
-        found = self._changed.get(key)
-        if found is not None:
-            return found
-        found = self._cache.get(key)
-        if found is None:
-            found = load_customer(key, self._store.get) or new_customer(key)
-            self._cache[key] = found
-        else:
-            self._cache.move_to_end(key)
-        self._changed[key] = found
+        found = self.find(key) or new_customer(key)
+        self.pin(key, found)
         return found
 
     def keep_trace(self, at_ms: int, trace_id: str, trace: bytes) -> None:

@@ -41,8 +41,9 @@ def run(settings: object) -> int:
 
     assert isinstance(settings, Settings)
     # The decoded customers are millions of long-lived objects without cycles. At the default thresholds the
-    # collector walks them all over and over: a third of the fold's time over many customers.
-    gc.set_threshold(50_000, 20, 100)
+    # collector walks them all over and over, a third of the fold's time over many customers; at much higher
+    # ones a single pass over the young holds up requests for tens of milliseconds.
+    gc.set_threshold(10_000, 10, 100)
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(run_worker(settings))

@@ -12,7 +12,7 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
@@ -48,6 +48,9 @@ Scalar = str | int | float | bool | None
 AttributeValue = Scalar | list[Scalar]
 
 T = TypeVar("T")
+
+#: Never changed.
+_NOTHING: list[Any] = []
 
 
 class Profile(msgspec.Struct, frozen=True, array_like=True):
@@ -130,7 +133,8 @@ class Log(Generic[T]):
     def __init__(self, size: int, base: int = 0, entries: list[T] | None = None) -> None:
         self.size = size
         self.base = base
-        self.entries: list[T] = entries if entries is not None else []
+        #: Most customers have nothing in most logs: until the first entry they share one empty list.
+        self.entries: list[T] = entries or _NOTHING
         #: First segment in the store; those between it and `base` await deletion.
         self.stored_base = base
         #: Sequence number from which the store is behind; None when it is level.
@@ -150,6 +154,8 @@ class Log(Generic[T]):
     def append(self, entry: T) -> None:
         if self.changed_from is None:
             self.changed_from = self.end
+        if self.entries is _NOTHING:
+            self.entries = []
         self.entries.append(entry)
 
     def trim(self, keep: int, expired: Callable[[T], bool]) -> int:

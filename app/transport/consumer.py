@@ -142,7 +142,10 @@ class MicroBatchConsumer(driver.Consumer):
         self._seeks: dict[TP, int] = {}
 
     def _new_consumer_thread(self) -> MicroBatchConsumerThread:
-        thread = MicroBatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+        # Its event loop is of the worker's kind: uvloop's where there is one.
+        thread_loop = type(self.loop)()
+        thread = MicroBatchConsumerThread(self, loop=self.loop, thread_loop=thread_loop, beacon=self.beacon)
+        thread._close_thread_loop_on_stop = True
         thread.options = self.transport.options
         return thread
 
