@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import secrets
 import signal
+import socket
 import time
 from collections.abc import Mapping
 from typing import Any, cast
@@ -65,6 +66,7 @@ class OffertideApp(faust.App):
             OSError: the data folder cannot be made, or the port is taken.
         """
         (self.settings.data_dir / self.settings.app_id).mkdir(parents=True, exist_ok=True)
+        probe_port(self.settings.web_host, self.settings.web_port)
         await wait_for_broker(self.settings)
         await ensure_topics(self.settings)
         await self.publisher.start()
@@ -174,6 +176,18 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideA
     )
     mount(app, engine)
     return app
+
+
+def probe_port(host: str, port: int) -> None:
+    """Nothing, when the server will be able to listen there: better known before anything else has started.
+
+    Raises:
+        OSError: the address is taken, or not this machine's.
+    """
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
 
 
 def faust_settings(settings: Settings) -> dict[str, Any]:

@@ -22,7 +22,7 @@ DAY_MS = 86_400_000
 #: format: a change needs a new version of the kind.
 CONTACT_SEGMENT = 32
 RECOMMENDATION_SEGMENT = 4
-SEEN_SEGMENT = 64
+SEEN_SEGMENT = 16
 
 #: A customer's idempotency keys are remembered for this long and this many, whichever is less.
 SEEN_WINDOW_MS = 7 * DAY_MS

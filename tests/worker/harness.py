@@ -75,13 +75,23 @@ class WorkerProcess:
         process, self._process = self._process, None
         if process is None:
             return 0
-        process.send_signal(number)
+        if process.poll() is None:
+            process.send_signal(number)
         try:
             return process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
             raise AssertionError(f"worker did not stop in {timeout_s} s:\n{self.tail()}") from None
+
+    def wait(self, timeout_s: float) -> int:
+        """The exit code of a worker that ends by itself.
+
+        Raises:
+            subprocess.TimeoutExpired: it does not.
+        """
+        assert self._process is not None
+        return self._process.wait(timeout_s)
 
     @property
     def running(self) -> bool:
