@@ -33,9 +33,10 @@ from tables.publisher import Derived, Publisher, PublishError
 #: Folding gives way to other work after this long, in seconds.
 SLICE_S = 0.002
 
-#: A batch that is not full stays open this long, in seconds: what comes meanwhile is folded (and answered)
+#: A batch of fewer records than this stays open this long, in seconds: what comes meanwhile is folded (and answered)
 #: at once and written together. Nobody waits for the write: the records are on Kafka already.
 LINGER_S = 0.02
+LINGER_RECORDS = 200
 
 #: How often an idle partition looks for housekeeping, in seconds.
 IDLE_S = 1.0
@@ -141,7 +142,7 @@ class FoldLoop:
             chunk = self.inbox.take()
             if chunk is None:
                 left_s = started + LINGER_S - time.perf_counter()
-                if left_s <= 0 or not await self.inbox.wait(left_s):
+                if records >= LINGER_RECORDS or left_s <= 0 or not await self.inbox.wait(left_s):
                     break
                 continue
             self._held.append(chunk)
