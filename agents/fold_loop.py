@@ -33,8 +33,8 @@ from tables.publisher import Derived, Publisher, PublishError
 #: Folding gives way to other work after this long, in seconds.
 SLICE_S = 0.002
 
-#: A batch of fewer records than this stays open this long, in seconds: what comes meanwhile is folded (and answered)
-#: at once and written together. Nobody waits for the write: the records are on Kafka already.
+#: A batch of fewer records than LINGER_RECORDS stays open for LINGER_S seconds: what comes meanwhile is
+#: folded (and answered) at once and written together. Nobody waits for the write: the records are on Kafka.
 LINGER_S = 0.02
 LINGER_RECORDS = 200
 

@@ -17,6 +17,9 @@ import msgspec
 
 from app.decision.state import Contact, Recommendation
 
+#: Decisions of one partition that may wait for their fold. Kafka away for long would make them grow for ever.
+OVERLAYS_MAX = 10_000
+
 
 class Overlay(msgspec.Struct, frozen=True):
     """One decision made and not folded."""
@@ -42,6 +45,11 @@ class Overlays:
 
     def __len__(self) -> int:
         return len(self._by_sequence)
+
+    @property
+    def full(self) -> bool:
+        """Whether no further decision may be made before some are folded."""
+        return len(self._by_sequence) >= OVERLAYS_MAX
 
     def next_sequence(self) -> int:
         """The number of the decision being made; each is given once."""

@@ -62,6 +62,8 @@ def make_decision(
     """
     flow = _flow(wanted, snapshot.tenant(tenant_id))
     partition, key = lease.partition, lease.key
+    if partition.overlays.full:
+        raise overloaded()
     customer = _customer(lease, flow, wanted.customer_id)
     now_ms = engine.clock_ms()
     recommendation_id = routed_id(RECOMMENDATION, partition.number, now_ms, engine.chance())

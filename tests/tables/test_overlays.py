@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.decision.state import Contact, Recommendation
-from tables.overlays import Overlay, Overlays
+from tables.overlays import OVERLAYS_MAX, Overlay, Overlays
 
 
 def _overlay(overlays: Overlays, customer: bytes, at_ms: int = 0) -> int:
@@ -29,6 +29,16 @@ def test_the_fold_of_a_record_takes_down_it_and_every_earlier_one() -> None:
         last
     ]
     assert len(overlays) == 1
+
+
+def test_there_is_a_bound() -> None:
+    overlays = Overlays()
+    for number in range(OVERLAYS_MAX):
+        assert not overlays.full
+        last = _overlay(overlays, b"%d" % number)
+    assert overlays.full
+    overlays.folded(last)
+    assert not overlays.full
 
 
 def test_a_withdrawn_one_is_gone_and_its_number_is_not_given_again() -> None:
