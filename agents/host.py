@@ -117,11 +117,14 @@ class Host:
 
     async def released(self) -> None:
         """All partitions are let go and their stores closed."""
-        held, self._held = self._held, {}
+        held = dict(self._held)
         if held:
             await asyncio.wait([each.task for each in held.values()])
-        for number in held:
-            self._partitions.release(number, "the partition moves")
+        for number, each in held.items():
+            # Only now: until its task has ended, a partition's store is open and is its task's to close.
+            if self._held.get(number) is each:
+                del self._held[number]
+                self._partitions.release(number, "the partition moves")
 
     async def offer(self, number: int, chunk: Chunk) -> None:
         """Hand a chunk to its partition, waiting for room; dropped when nobody here folds it."""

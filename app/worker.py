@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import os
 import secrets
 import signal
 import socket
@@ -35,6 +37,9 @@ from web.engine import Engine
 from web.routes import mount
 
 log = structlog.get_logger(__name__)
+
+#: A stop may take this long, in seconds; a clean one takes less than one.
+STOP_S = 20.0
 
 #: Requests that may wait for one partition's fold.
 MAX_WAITERS = 10_000
@@ -220,6 +225,20 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
     }
 
 
+async def _stop_or_end(app: OffertideApp) -> None:
+    """Stop the worker; end the process when that takes too long, as it does when Kafka is away.
+
+    Ending loses nothing: it is what a crash is, and the state is on Kafka.
+    """
+    stopped = asyncio.create_task(app.stop_all())
+    await asyncio.wait([stopped], timeout=STOP_S)
+    if not stopped.done():
+        log.error("the worker did not stop in time, ending it", seconds=STOP_S)
+        logging.shutdown()
+        os._exit(1)
+    stopped.result()
+
+
 async def run_worker(settings: Settings) -> int:
     """Run a worker until SIGTERM or SIGINT, or until it crashes; returns the process's exit code."""
     stop = asyncio.Event()
@@ -243,7 +262,7 @@ async def run_worker(settings: Settings) -> int:
                 await starting
     finally:
         stopping.cancel()
-        await app.stop_all()
+        await _stop_or_end(app)
     if app.crash_reason is not None:
         log.error("worker crashed", error=repr(app.crash_reason))
         return 1

@@ -38,7 +38,8 @@ def _purchases(app: OffertideApp, customer: str) -> float:
     if partition.store is None:
         return -1.0
     found = partition.customer(customer_key(TENANT, customer))
-    return 0.0 if found is None else sum(found.metrics["purchases"].buckets.values())
+    window = None if found is None else found.metrics.get("purchases")
+    return 0.0 if window is None else sum(window.buckets.values())
 
 
 async def _counts(app: OffertideApp, customer: str, purchases: int) -> None:
@@ -46,6 +47,11 @@ async def _counts(app: OffertideApp, customer: str, purchases: int) -> None:
         return _purchases(app, customer) == purchases and _owner(app, customer).ready
 
     await eventually(counted, 60, f"{customer} at {purchases}, is {_purchases(app, customer)}")
+
+
+async def _written(app: OffertideApp, customer: str) -> bool:
+    partition = _owner(app, customer)
+    return not partition.dirty and list(partition.control.positions) == partition.positions
 
 
 def _events(customer: str, count: int) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -96,6 +102,7 @@ async def test_a_store_ahead_of_its_changelog_is_rebuilt(
     async with running(settings) as app:
         await produce_events(broker, app_id, _events("C1", 10), TENANT)
         await _counts(app, "C1", 10)
+        await eventually(lambda: _written(app, "C1"), 10, "the batch in the store")
         store = _owner(app, "C1").store
         assert store is not None
         store.apply([(b"Bstray", b"\x01")], store.offset + 1, store.offset + 1_000)
@@ -104,6 +111,22 @@ async def test_a_store_ahead_of_its_changelog_is_rebuilt(
         store = _owner(app, "C1").store
         assert store is not None
         assert store.get(b"Bstray") is None
+
+
+async def test_a_write_that_fails_while_stopping_lets_go_of_the_store(
+    kafka_cluster: KafkaCluster, app_id: str, tmp_path: Path
+) -> None:
+    broker = Broker(kafka_cluster.bootstrap, "kafka")
+    settings = settings_for(broker, app_id, tmp_path)
+    await import_shop(settings)
+    async with running(settings) as app:
+        store = _owner(app, "C1").store
+        assert store is not None
+        store.apply([(b"Bstray", b"\x01")], store.offset + 1, store.offset + 1_000)
+        _owner(app, "C1").open(customer_key(TENANT, "C1"))
+    async with running(settings) as app:
+        await produce_events(broker, app_id, _events("C1", 3), TENANT)
+        await _counts(app, "C1", 3)
 
 
 async def test_losing_the_partitions_fails_who_waits_and_answers_nothing(

@@ -127,6 +127,20 @@ async def test_after_a_clean_stop_nothing_is_written_or_read_again(
     assert await _changelog_ends(settings) == before
 
 
+@pytest.mark.kafka
+async def test_a_stop_while_kafka_is_away_takes_bounded_time(app_id: str, tmp_path: Path) -> None:
+    with KafkaCluster(nodes=1) as cluster:
+        settings = settings_for(Broker(cluster.bootstrap, "kafka"), app_id, tmp_path)
+        await import_shop(settings)
+        worker = WorkerProcess(settings)
+        with worker:
+            async with Client(worker.url, TENANT) as client:
+                await client.ready()
+            await asyncio.to_thread(cluster.kill, 1)
+            await asyncio.sleep(1)
+            assert await asyncio.to_thread(worker.stop, 40) in (0, 1), worker.tail()
+
+
 async def _changelog_ends(settings: Settings) -> dict[int, int]:
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.broker)
     await consumer.start()
