@@ -136,16 +136,6 @@ class ChangelogReader:
         self._bootstrap = list(bootstrap)
         self._metrics = metrics
 
-    async def end_offset(self, partition: int) -> int:
-        """The offset after the changelog's last record."""
-        tp = TopicPartition(self.topic, partition)
-        consumer = self._consumer()
-        await consumer.start()
-        try:
-            return int((await consumer.end_offsets([tp]))[tp])
-        finally:
-            await consumer.stop()
-
     async def recover(self, store: PartitionStore, partition: int) -> tuple[int, int]:
         """Bring the store level with the changelog; returns its end offset and the records applied.
 
