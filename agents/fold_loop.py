@@ -10,6 +10,8 @@ Rules:
 4.  Whatever fails ends the loop with that error, and nothing is let go before: the owner drops the memory
     and recovers the state. Only publishing the outbox is retried here, since it is safe to repeat.
 5.  The partition is ready once the fold has passed the ends that the topics had when it was taken.
+6.  A partition that cannot go on (its outbox is full, its changelog slow) must not hold up the others: its
+    inbox shuts, and when it is empty again what was dropped is read anew.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import structlog
 
 from agents.folder import Folder
 from agents.inbox import Chunk, Inbox
+from agents.source import Source
 from app.decision.catalogue import CatalogSnapshot
 from app.decision.fold import Clock
 from config.metrics import Metrics
@@ -44,9 +47,17 @@ IDLE_S = 1.0
 #: A clean stop waits this long for derived records to be published, in seconds; the next owner does the rest.
 FINISH_S = 5.0
 
-#: Derived records published in one go, and waiting at most before folding pauses.
+#: Derived records published in one go; and how many, of how many bytes, wait at most before folding pauses.
 OUTBOX_WINDOW = 2_000
 OUTBOX_LIMIT = 20_000
+OUTBOX_LIMIT_BYTES = 8 * 1024 * 1024
+
+#: Bytes of records folded in one batch, and waiting in the inbox. Records of usual sizes never reach them.
+BATCH_INPUT_BYTES = 4 * 1024 * 1024
+INBOX_BYTES = 4 * 1024 * 1024
+
+#: A wall clock this far behind the state's time was set back, or was ahead before; in milliseconds.
+CLOCK_BACK_MS = 10 * 60_000
 
 #: Expired traces deleted with one batch.
 TRACE_SWEEP = 200
@@ -73,7 +84,7 @@ class FoldLoop:
         clock_ms: wall clock, epoch milliseconds.
         expected_offset: where the first batch must land; None when the broker cannot say.
         ends: the offsets to fold up to before the partition is ready, by topic index.
-        heads: the newest offsets known after the topics' last records, by topic index; for the lag metric.
+        source: where this partition's records come from.
     """
 
     def __init__(
@@ -90,10 +101,10 @@ class FoldLoop:
         trace_retention_ms: int,
         expected_offset: int | None,
         ends: Mapping[int, int],
-        heads: Callable[[], Mapping[int, int]],
+        source: Source,
     ) -> None:
         self.partition = partition
-        self.inbox = Inbox(limit_records=batch_records * 4)
+        self.inbox = Inbox(batch_records * 4, INBOX_BYTES)
         self._folder = folder
         self._writer = writer
         self._publisher = publisher
@@ -104,7 +115,7 @@ class FoldLoop:
         self._trace_retention_ms = trace_retention_ms
         self._expected = expected_offset
         self._ends = dict(ends)
-        self._heads = heads
+        self._source = source
         self._lag_noted_at = 0.0
         self._held: list[Chunk] = []
         self._stopping = False
@@ -116,6 +127,9 @@ class FoldLoop:
             self._note_progress()
             self._publish_outbox()
             while not self._stopping:
+                self._check_store()
+                if self.inbox.shut and not len(self.inbox):
+                    await self._refill()
                 if await self.inbox.wait(IDLE_S):
                     await self._batch()
                 elif self.partition.outbox.unforgotten:
@@ -137,8 +151,8 @@ class FoldLoop:
     async def _batch(self) -> None:
         started = time.perf_counter()
         clock = self._now()
-        records = 0
-        while records < self._batch_records:
+        records = size = 0
+        while records < self._batch_records and size < BATCH_INPUT_BYTES:
             chunk = self.inbox.take()
             if chunk is None:
                 left_s = started + LINGER_S - time.perf_counter()
@@ -147,6 +161,7 @@ class FoldLoop:
                 continue
             self._held.append(chunk)
             records += len(chunk.records)
+            size += chunk.size
             await self._fold(chunk, clock)
         if self.partition.dirty:
             await self._write(clock)
@@ -193,9 +208,28 @@ class FoldLoop:
             await self._write(self._now())
 
     def _now(self) -> Clock:
-        # A clock set back must not make the state's time run backwards.
-        now_ms = max(self._clock_ms(), self.partition.control.now_ms)
+        # The state's time does not run backwards with a clock that is corrected a little. But it must not
+        # stand still for as long as a clock was once ahead: no window would pass in that time.
+        wall_ms, stored_ms = self._clock_ms(), self.partition.control.now_ms
+        back_ms = stored_ms - wall_ms
+        if back_ms > CLOCK_BACK_MS:
+            log.error("the clock went back", partition=self.partition.number, by_ms=back_ms)
+        now_ms = wall_ms if back_ms > CLOCK_BACK_MS else max(wall_ms, stored_ms)
         return Clock(now_ms, self._catalogue(), self.partition.number)
+
+    def _check_store(self) -> None:
+        """Raise when a reader found the store damaged."""
+        store = self.partition.store
+        if store is not None and store.damage is not None:
+            raise store.damage
+
+    async def _refill(self) -> None:
+        """Read on from where the fold stands: the inbox was shut, and what came then dropped."""
+        partition = self.partition
+        log.info("reading on", partition=partition.number)
+        await self._source.resume(partition.number, dict(enumerate(partition.positions)))
+        if not self._stopping:
+            self.inbox.reopen()
 
     def _let_go(self) -> None:
         held, self._held = self._held, []
@@ -222,7 +256,8 @@ class FoldLoop:
             return
         self._lag_noted_at = now
         number, lag = str(self.partition.number), self._metrics.partition_lag_records
-        for topic, head in self._heads().items():
+        self.partition.heard_ms = self._source.heard_ms(self.partition.number)
+        for topic, head in self._source.heads(self.partition.number).items():
             lag.labels(CUSTOMER_TOPICS[topic], number).set(max(head - self.partition.positions[topic], 0))
 
     def _publish_outbox(self) -> None:
@@ -252,9 +287,10 @@ class FoldLoop:
     async def _pause_for_outbox(self) -> None:
         if self._publishing is None:
             return
-        while (
-            not self._publishing.done() and len(self.partition.outbox) > OUTBOX_LIMIT and not self._stopping
-        ):
+        outbox = self.partition.outbox
+        while not self._publishing.done() and not self._stopping:
+            if len(outbox) <= OUTBOX_LIMIT and outbox.size <= OUTBOX_LIMIT_BYTES:
+                break
             await asyncio.wait([self._publishing], timeout=0.1)
         if self._publishing.done():
             self._publishing.result()

@@ -7,11 +7,14 @@ Rules:
 2.  A record below its customer's watermark was folded before. A re-keyed one is judged by its original
     coordinates, since a crash may send it twice.
 3.  What cannot be folded becomes a dead letter: the original bytes, coordinates, reason and problems.
+4.  A record on which this program itself fails stops its partition, which then recovers; the second time it
+    is a dead letter, reason "internal". No record can stop a partition for good.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -38,8 +41,9 @@ from app.decision.records import (
     decode_event,
     decode_profile,
     decode_response,
+    first_problems,
 )
-from app.decision.state import Customer, Parked
+from app.decision.state import Customer
 from config.metrics import Metrics
 from config.topics import (
     CUSTOMER_TOPICS,
@@ -54,14 +58,27 @@ from config.topics import (
     REKEYED,
     RESPONSES,
 )
-from tables.codec import new_customer
-from tables.layout import customer_key
-from tables.partition import Partition
+from tables.codec import MissingValueError, new_customer
+from tables.layout import StateFormatError, customer_key
+from tables.partition import Partition, PartitionClosedError
 from tables.publisher import Derived
 from tables.routing import partition_of
+from tables.store import StoreError
 
 #: A larger record is a dead letter, cut to this size; brokers allow 1 MiB unless told otherwise.
 RECORD_MAX_BYTES = 3 * 1024 * 1024
+
+#: A dead letter's key is cut to this size; a customer's has at most 1,089 bytes.
+KEY_MAX_BYTES = 16 * 1024
+
+#: Bytes of a request id: ours have 28.
+_REQUEST_MAX = 256
+
+#: Characters of a failure as /ready and the log show it.
+_FAILURE_MAX = 1_000
+
+#: Offsets are signed 64-bit integers.
+_OFFSET_MAX = 2**63 - 1
 
 Body = Event | Response | ProfileWrite | DecisionMade
 
@@ -78,12 +95,19 @@ class Origin(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: bytes) -> Origin:
-        """Raises ValueError when the text is no origin."""
-        topic, partition, offset = text.decode().rsplit("/", 2)
-        if topic not in CUSTOMER_TOPICS:
-            raise ValueError(f"unknown topic {topic!r}")
-        return cls(topic, int(partition), int(offset))
+        """Raises ValueError when the text is no origin: anybody may have written it."""
+        found = _ORIGIN.fullmatch(text)
+        if found is None:
+            raise ValueError("must be topic/partition/offset")
+        topic, partition, offset = found[1].decode(), int(found[2]), int(found[3])
+        if topic not in _DECODERS:
+            raise ValueError(f"unknown topic {topic[:100]!r}")
+        if offset >= _OFFSET_MAX:
+            raise ValueError("the offset is beyond 64 bits")
+        return cls(topic, partition, offset)
 
+
+_ORIGIN = re.compile(rb"([a-z-]{1,64})/([0-9]{1,6})/([0-9]{1,19})")
 
 _DECODERS: dict[str, Callable[[bytes], Body | Refused]] = {
     EVENTS: decode_event,
@@ -91,6 +115,19 @@ _DECODERS: dict[str, Callable[[bytes], Body | Refused]] = {
     DECISIONS: decode_decision,
     PROFILES: decode_profile,
 }
+
+
+class RecordFailedError(Exception):
+    """This program failed on a record; `topic` is its index in CUSTOMER_TOPICS. Internal.
+
+    The state is no longer to be trusted: the partition recovers.
+    """
+
+    def __init__(self, topic: int, record: Any, error: Exception) -> None:
+        name = CUSTOMER_TOPICS[topic]
+        super().__init__(f"{name}/{record.partition}/{record.offset} failed: {error!r}"[:_FAILURE_MAX])
+        self.topic = topic
+        self.offset: int = record.offset
 
 
 class Folder:
@@ -101,22 +138,53 @@ class Folder:
         partitions: how many there are.
         origin_id: this process's name in decision records, to take down its own overlays.
         metrics: counts what happened.
+        poison: records not to fold, by (topic index, offset): folding them failed twice.
     """
 
-    def __init__(self, partition: Partition, partitions: int, origin_id: str, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        partition: Partition,
+        partitions: int,
+        origin_id: str,
+        metrics: Metrics,
+        poison: Collection[tuple[int, int]] = (),
+    ) -> None:
         self._partition = partition
         self._partitions = partitions
         self._origin_id = origin_id
         self._metrics = metrics
+        self._poison = poison
 
     def fold(self, topic: int, record: Any, clock: Clock) -> None:
-        """Fold one record of a customer topic. Never raises for what a producer wrote."""
+        """Fold one record of a customer topic. Nothing a producer wrote may make it raise.
+
+        Raises:
+            RecordFailedError: something did all the same.
+            StoreError, MissingValueError, StateFormatError, PartitionClosedError: the state cannot be read.
+        """
+        try:
+            self._fold_any(topic, record, clock)
+        except (StoreError, StateFormatError, MissingValueError, PartitionClosedError):
+            raise
+        except Exception as error:
+            raise RecordFailedError(topic, record, error) from error
+
+    def _fold_any(self, topic: int, record: Any, clock: Clock) -> None:
         name = CUSTOMER_TOPICS[topic]
+        if self._poison and (topic, record.offset) in self._poison:
+            refused = Refused("internal", (Problem("", "folding it failed twice; the log says how"),))
+            self._answer(record, Verdict(REFUSED, refused=refused))
+            self._dead_letter(
+                record.key, record.value, Origin(name, record.partition, record.offset), refused
+            )
+            return
         if name != REKEYED:
             self._fold(name, topic, record, Origin(name, record.partition, record.offset), clock)
             return
         try:
             origin = Origin.parse(_header(record, HEADER_ORIGIN) or b"")
+            if origin.partition >= self._partitions:
+                raise ValueError(f"there is no partition {origin.partition}")
         except ValueError as error:
             refused = Refused("invalid", (Problem(f"headers.{HEADER_ORIGIN}", str(error)),))
             self._dead_letter(
@@ -148,6 +216,8 @@ class Folder:
             self._dead_letter(record.key, record.value, origin, verdict.refused)
         if record.headers:
             self._answer(record, verdict)
+        if customer.parked:
+            self._unpark(customer, clock)
 
     def _customer(self, key: bytes, record_key: bytes | None, rekeyed: bool) -> Customer | None:
         """The customer to fold into; None when the record does not belong here."""
@@ -172,20 +242,23 @@ class Folder:
         return self._apply_decision(customer, body, clock)
 
     def _apply_decision(self, customer: Customer, decision: DecisionMade, clock: Clock) -> Verdict:
-        verdict = fold_decision(customer, decision, clock)
         if decision.origin == self._origin_id:
             self._partition.overlays.folded(decision.sequence)
+        verdict = fold_decision(customer, decision, clock)
+        if verdict.refused is not None:
+            return verdict
         trace = bytes(decision.trace)
         routed = parse_routed_id(decision.trace_id or "")
         if routed is not None and trace != b"null":
             self._partition.keep_trace(routed.at_ms, decision.trace_id or "", trace)
-        for unparked in unpark(customer, clock):
-            if unparked.verdict.refused is not None:
-                self._give_up(unparked.parked, unparked.verdict.refused)
         return verdict
 
-    def _give_up(self, parked: Parked, refused: Refused) -> None:
-        self._dead_letter(None, parked.body, Origin.parse(parked.source.encode()), refused)
+    def _unpark(self, customer: Customer, clock: Clock) -> None:
+        for unparked in unpark(customer, clock):
+            refused = unparked.verdict.refused
+            if refused is not None:
+                origin = Origin.parse(unparked.parked.source.encode())
+                self._dead_letter(None, unparked.parked.body, origin, refused)
 
     def _answer(self, record: Any, verdict: Verdict) -> None:
         request_id = _header(record, HEADER_REQUEST)
@@ -193,7 +266,8 @@ class Folder:
             self._partition.waiters.settle(request_id.decode("utf-8", "replace"), verdict)
 
     def _rekey(self, key: bytes, record: Any, origin: Origin) -> None:
-        headers = [(name, value) for name, value in record.headers if name == HEADER_REQUEST]
+        request_id = _header(record, HEADER_REQUEST)
+        headers = [] if request_id is None else [(HEADER_REQUEST, request_id[:_REQUEST_MAX])]
         headers.append((HEADER_ORIGIN, str(origin).encode()))
         target = partition_of(key, self._partitions)
         self._partition.outbox.add(Derived(REKEYED, target, key, record.value, tuple(headers)))
@@ -201,11 +275,11 @@ class Folder:
 
     def _dead_letter(self, key: bytes | None, value: bytes | None, origin: Origin, refused: Refused) -> None:
         # Larger records are at their origin still; here they would not fit beside the state.
-        key, value = key and key[:RECORD_MAX_BYTES], value and value[:RECORD_MAX_BYTES]
+        key, value = key and key[:KEY_MAX_BYTES], value and value[:RECORD_MAX_BYTES]
         headers = (
             (HEADER_ORIGIN, str(origin).encode()),
             (HEADER_REASON, refused.reason.encode()),
-            (HEADER_PROBLEMS, msgspec.json.encode(refused.problems)),
+            (HEADER_PROBLEMS, msgspec.json.encode(first_problems(refused.problems))),
         )
         self._partition.outbox.add(Derived(DEAD_LETTERS, self._partition.number, key, value, headers))
         self._metrics.dead_letters_total.labels(refused.reason).inc()
@@ -224,7 +298,7 @@ def _folded_before(customer: Customer, topic: int | None, origin: Origin) -> boo
 
 
 def _header(record: Any, name: str) -> bytes | None:
-    headers: Iterable[tuple[str, bytes]] = record.headers
+    headers: Iterable[tuple[str, bytes | None]] = record.headers
     for header, value in headers:
         if header == name:
             return value

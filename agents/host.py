@@ -12,61 +12,73 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 import structlog
 from aiokafka.errors import KafkaError
 
 from agents.fold_loop import ChunkGapError, FoldLoop
-from agents.folder import Folder
+from agents.folder import Folder, RecordFailedError
 from agents.inbox import Chunk
+from agents.source import Source
 from app.decision.catalogue import CatalogSnapshot
 from config.metrics import Metrics
 from config.settings import Settings
 from config.topics import CUSTOMER_TOPICS, DELETE_RETENTION_MS, changelog_topic
-from tables.changelog import ChangelogReader, ChangelogWriter, LandedElsewhereError, StoreAheadError
+from tables.changelog import (
+    ChangelogReader,
+    ChangelogWriter,
+    LandedElsewhereError,
+    StoreAheadError,
+    take_back,
+)
+from tables.codec import MissingValueError
 from tables.partition import Partition, Partitions, Phase
 from tables.publisher import Publisher
-from tables.store import PartitionStore, StoreMemory
+from tables.store import PartitionStore, StoreError, StoreMemory, remove_store
 
 #: Changelogs read back at the same time.
 RECOVERIES = 4
+
+#: A partition whose inbox is full holds up the agent of a topic, and so the others, at most this long, in
+#: seconds.
+ROOM_S = 2.0
 
 #: A partition that failed is tried again after this long, doubling up to the most, in seconds.
 BACKOFF_FIRST_S = 0.2
 BACKOFF_MOST_S = 10.0
 
+#: Folding a record is tried this often.
+_FOLD_TRIES = 2
+
 log = structlog.get_logger(__name__)
 
 
-class Source(Protocol):
-    """The consumer, as far as a partition's owner needs it. Topics are indexes of CUSTOMER_TOPICS."""
+class StoreTooOldError(Exception):
+    """The store missed deletions that the changelog no longer has. It must be rebuilt."""
 
-    async def bounds(self, partition: int) -> Mapping[int, tuple[int, int]]:
-        """Offsets of the first record kept and after the last one, by topic."""
-        ...
 
-    def heads(self, partition: int) -> Mapping[int, int]:
-        """The newest offsets known after the last records, by topic; may lag behind, costs nothing."""
-        ...
+class TopicCutError(Exception):
+    """A topic ends before what was folded of it: it was re-created or truncated. External.
 
-    async def resume(self, partition: int, positions: Mapping[int, int]) -> None:
-        """Seek there and fetch."""
-        ...
-
-    def pause(self, partition: int) -> None:
-        """Fetch no more of this partition."""
-        ...
+    Reading on would skip every new record up to the old position in silence, so the partition stands still.
+    """
 
 
 class Held(msgspec.Struct):
-    """A partition being taken or held: what runs for it."""
+    """A partition being taken or held: what runs for it.
+
+    `rebuild` says that the store's files must go before it is opened again. `failures` counts how often
+    folding a record failed, by (topic index, offset); those in `poison` are not tried again.
+    """
 
     partition: Partition
     task: asyncio.Task[None]
     loop: FoldLoop | None = None
     store: PartitionStore | None = None
+    rebuild: bool = False
+    failures: dict[tuple[int, int], int] = {}
+    poison: set[tuple[int, int]] = set()
 
 
 class Host:
@@ -127,12 +139,14 @@ class Host:
                 self._partitions.release(number, "the partition moves")
 
     async def offer(self, number: int, chunk: Chunk) -> None:
-        """Hand a chunk to its partition, waiting for room; dropped when nobody here folds it."""
+        """Hand a chunk to its partition, waiting a little for room; dropped when nobody here folds it."""
         held = self._held.get(number)
         if held is None or held.loop is None:
             chunk.done()
             return
-        await held.loop.inbox.put(chunk)
+        if not await held.loop.inbox.put(chunk, ROOM_S) and self.source is not None:
+            self.source.pause(number)
+            log.warning("a partition cannot keep up, fetching it pauses", partition=number)
 
     def durable(self) -> Mapping[tuple[int, int], int]:
         """Next offset by (topic index, partition), as the control records have it."""
@@ -178,14 +192,15 @@ class Host:
         await writer.start()
         try:
             async with self._recoveries:
-                end = await self._recover(partition)
+                end = await self._recover(partition, writer)
             partition.reason = "waiting for the catalogue"
             await self._catalogue_ready()
             bounds = await source.bounds(number)
-            self._skip_expired(partition, bounds)
+            self._check_bounds(partition, bounds)
+            held = self._held[number]
             loop = FoldLoop(
                 partition=partition,
-                folder=Folder(partition, settings.partitions, self._origin_id, self._metrics),
+                folder=Folder(partition, settings.partitions, self._origin_id, self._metrics, held.poison),
                 writer=writer,
                 publisher=self._publisher,
                 catalogue=self._catalogue,
@@ -195,84 +210,92 @@ class Host:
                 trace_retention_ms=settings.trace_retention_ms,
                 # The embedded broker does not tell a log's end rightly.
                 expected_offset=end if settings.idempotent_producer else None,
-                heads=lambda: source.heads(number),
+                source=source,
                 ends={topic: end for topic, (_, end) in bounds.items()},
             )
-            self._held[number].loop = loop
-            partition.phase, partition.reason = Phase.FOLDING, "folding what came meanwhile"
             await source.resume(number, dict(enumerate(partition.positions)))
+            # Only now: a chunk read before the seek is none of its business.
+            held.loop = loop
+            partition.phase, partition.reason = Phase.FOLDING, "folding what came meanwhile"
             await loop.run()
         finally:
             await writer.stop()
 
-    async def _recover(self, partition: Partition) -> int:
+    async def _recover(self, partition: Partition, writer: ChangelogWriter) -> int:
         """Bring the store level with its changelog and attach it; returns where the changelog ends."""
-        number, path = partition.number, self._store_path(partition.number)
+        number, held = partition.number, self._held[partition.number]
         partition.reason = "reading its changelog"
         started = time.monotonic()
-        store = PartitionStore(path, self._memory)
-        self._held[number].store = store
+        if held.rebuild:
+            await asyncio.to_thread(remove_store, self._store_path(number))
+            held.rebuild = False
+            self._metrics.recoveries_total.labels("rebuilt").inc()
+        held.store = store = PartitionStore(self._store_path(number), self._memory)
         idle_ms = _wall_ms() - store.control().now_ms
         if store.offset >= 0 and idle_ms > DELETE_RETENTION_MS:
-            log.warning("store too old, rebuilding", partition=number, idle_ms=idle_ms)
-            store = self._rebuild(number, store)
+            raise StoreTooOldError(f"the store was last written {idle_ms} ms ago")
         if not self._settings.idempotent_producer:
             # The embedded broker cannot say where a log ends. It lives as long as this process, which is
             # its only writer: what the store holds is what the changelog holds.
             partition.attach(store)
             return store.offset + 1
-        try:
-            end, applied = await self._reader.recover(store, number)
-        except StoreAheadError as error:
-            log.warning("store ahead of its changelog, rebuilding", partition=number, error=str(error))
-            store = self._rebuild(number, store)
-            end, applied = await self._reader.recover(store, number)
+        recovered = await self._reader.recover(store, number)
+        end = await take_back(writer, store, recovered)
         partition.attach(store)
         log.info(
             "partition recovered",
             partition=number,
-            records=applied,
+            records=recovered.applied,
+            taken_back=len(recovered.torn),
             seconds=round(time.monotonic() - started, 3),
         )
         return end
 
-    def _skip_expired(self, partition: Partition, bounds: Mapping[int, tuple[int, int]]) -> None:
-        """Records that the topic no longer keeps cannot be folded; say so when there were any."""
-        for topic, (begin, _) in bounds.items():
-            position = partition.positions[topic]
+    def _check_bounds(self, partition: Partition, bounds: Mapping[int, tuple[int, int]]) -> None:
+        """Pass over records that the topic no longer keeps, and say so.
+
+        Raises:
+            TopicCutError: a topic has lost records that were folded.
+        """
+        for topic, (begin, end) in bounds.items():
+            position, name = partition.positions[topic], CUSTOMER_TOPICS[topic]
+            # The embedded broker does not tell a log's end rightly.
+            if position > end and self._settings.idempotent_producer:
+                raise TopicCutError(
+                    f"{name} ends at {end}, but was folded up to {position}: it was re-created or truncated. "
+                    "Restore it, or give this state up: delete the changelog topic and the data folder"
+                )
             if position >= begin:
                 continue
             partition.positions[topic] = begin
             if position > 0:
-                name = CUSTOMER_TOPICS[topic]
                 log.error("records expired before they were folded", topic=name, first=position, next=begin)
 
-    def _rebuild(self, number: int, store: PartitionStore) -> PartitionStore:
-        store.destroy()
-        self._metrics.recoveries_total.labels("rebuilt").inc()
-        fresh = PartitionStore(self._store_path(number), self._memory)
-        self._held[number].store = fresh
-        return fresh
-
     def _fail(self, partition: Partition, error: Exception) -> None:
-        number = partition.number
+        number, held = partition.number, self._held[partition.number]
         reason = type(error).__name__
         self._metrics.partition_ready.labels(str(number)).set(0)
         self._metrics.batch_failures_total.labels(reason).inc()
         self._metrics.recoveries_total.labels("failed").inc()
-        expected = isinstance(error, KafkaError | OSError | LandedElsewhereError | ChunkGapError)
-        log.error("partition stopped, recovering", partition=number, error=repr(error), exc_info=not expected)
+        log.error(
+            "partition stopped, recovering",
+            partition=number,
+            error=repr(error),
+            exc_info=not isinstance(error, _EXPECTED),
+        )
         if self.source is not None:
             self.source.pause(number)
         if partition.phase is not Phase.STOPPED:
             partition.phase = Phase.RECOVERING
         partition.reason = f"stopped by {reason}: {error}"
-        held = self._held[number]
         held.loop = None
-        if isinstance(error, LandedElsewhereError) and held.store is not None:
-            partition.drop(partition.reason)
-            held.store.destroy()
-            held.store = None
+        if isinstance(error, RecordFailedError):
+            record = (error.topic, error.offset)
+            held.failures[record] = held.failures.get(record, 0) + 1
+            if held.failures[record] >= _FOLD_TRIES:
+                held.poison.add(record)
+        damaged = isinstance(error, StoreError) and error.damaged
+        held.rebuild = held.rebuild or damaged or isinstance(error, _REBUILD)
 
     def _close(self, partition: Partition) -> None:
         partition.drop(partition.reason)
@@ -283,6 +306,20 @@ class Host:
 
     def _store_path(self, number: int) -> Path:
         return self._settings.data_dir / self._settings.app_id / "stores" / f"{number}.db"
+
+
+#: Failures that say themselves what happened.
+_EXPECTED = (
+    KafkaError,
+    OSError,
+    StoreError,
+    ChunkGapError,
+    TopicCutError,
+    LandedElsewhereError,
+    StoreAheadError,
+)
+#: Failures after which the store's files are worthless.
+_REBUILD = (LandedElsewhereError, StoreAheadError, StoreTooOldError, MissingValueError)
 
 
 def _wall_ms() -> int:

@@ -13,40 +13,58 @@ import msgspec
 class Chunk(msgspec.Struct, frozen=True):
     """Records of one customer topic of this partition.
 
-    It stands for the offsets [begin, end), of which some may hold no record. `done` says that the chunk is
-    in nobody's hands any more, folded or dropped.
+    It stands for the offsets [begin, end), of which some may hold no record. `size` is the bytes of its
+    keys and values. `done` says that the chunk is in nobody's hands any more, folded or dropped.
     """
 
     topic: int
     records: Sequence[Any]
     begin: int
     end: int
+    size: int
     done: Callable[[], None]
 
 
 class Inbox:
-    """A bounded queue of chunks; the bound counts records, and always admits one chunk."""
+    """A bounded queue of chunks. The bounds count records and their bytes, and always admit one chunk.
 
-    def __init__(self, limit_records: int) -> None:
-        self._limit = limit_records
+    It can be shut: what comes then is dropped, since it will be read again from where the state stands.
+    """
+
+    def __init__(self, limit_records: int, limit_bytes: int) -> None:
+        self._limit_records = limit_records
+        self._limit_bytes = limit_bytes
         self._chunks: deque[Chunk] = deque()
         self._records = 0
+        self._bytes = 0
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
-        self._closed = False
+        self.shut = False
+        self._openings = 0
 
-    async def put(self, chunk: Chunk) -> None:
-        """Add a chunk, waiting for room. After `close` chunks are dropped."""
-        while not self._closed and self._records > self._limit:
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    async def put(self, chunk: Chunk, timeout_s: float) -> bool:
+        """Whether there is room in time; else the chunk is dropped and the inbox shut."""
+        openings = self._openings
+        if not self.shut and self._full:
             self._room.clear()
-            await self._room.wait()
-        if self._closed:
+            try:
+                await asyncio.wait_for(self._room.wait(), timeout_s)
+            except TimeoutError:
+                self.shut = True
+                chunk.done()
+                return False
+        if self.shut or openings != self._openings:
             chunk.done()
-            return
+            return True
         self._chunks.append(chunk)
         self._records += len(chunk.records)
+        self._bytes += chunk.size
         self._filled.set()
+        return True
 
     async def wait(self, timeout_s: float) -> bool:
         """Whether there is a chunk; waits for one so long."""
@@ -65,15 +83,25 @@ class Inbox:
             return None
         chunk = self._chunks.popleft()
         self._records -= len(chunk.records)
-        if self._records <= self._limit:
+        self._bytes -= chunk.size
+        if not self._full:
             self._room.set()
         return chunk
 
+    def reopen(self) -> None:
+        """Take chunks again. What waited for room meanwhile is dropped like all before."""
+        self.shut = False
+        self._openings += 1
+
     def close(self) -> None:
-        """Drop what waits; it will be read again by whoever owns the partition next."""
-        self._closed = True
+        """Shut it and drop what waits."""
+        self.shut = True
         while self._chunks:
             self._chunks.popleft().done()
-        self._records = 0
+        self._records = self._bytes = 0
         self._room.set()
         self._filled.set()
+
+    @property
+    def _full(self) -> bool:
+        return self._records > self._limit_records or self._bytes > self._limit_bytes

@@ -44,11 +44,11 @@ def _agent(app: Any, host: Host, index: int) -> Callable[[Any], Awaitable[None]]
     async def fold(stream: Stream[Any]) -> None:
         async for event in stream.noack().events():
             message = event.message
-            records, begin, end, seeks = event.value
+            records, begin, end, size, seeks = event.value
             if seeks != app.consumer.seeks(message.tp):
                 event.ack()
                 continue
-            chunk = Chunk(index, records, begin, end, _done(event))
+            chunk = Chunk(index, records, begin, end, size, _done(event))
             await host.offer(message.partition, chunk)
 
     return fold

@@ -39,7 +39,7 @@ from web.routes import mount
 log = structlog.get_logger(__name__)
 
 #: A stop may take this long, in seconds; a clean one takes less than one.
-STOP_S = 20.0
+STOP_S = 15.0
 
 #: Requests that may wait for one partition's fold.
 MAX_WAITERS = 10_000
@@ -102,6 +102,9 @@ class ConsumerSource:
         heads = ((index, self._consumer.highwater(tp)) for index, tp in enumerate(self._tps(partition)))
         return {index: head for index, head in heads if head is not None}
 
+    def heard_ms(self, partition: int) -> int:
+        return max(self._consumer.heard_ms(tp) for tp in self._tps(partition))
+
     async def resume(self, partition: int, positions: Mapping[int, int]) -> None:
         tps = self._tps(partition)
         await self._consumer.seek_to({tps[index]: offset for index, offset in positions.items()})
@@ -119,7 +122,7 @@ class ConsumerSource:
 
 
 class DurablePositions:
-    """The host's durable positions under their full topic names."""
+    """The host's durable positions, under their full topic names, and its partitions' end."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
         self._topics = [names[name] for name in CUSTOMER_TOPICS]
@@ -128,6 +131,10 @@ class DurablePositions:
     def durable(self) -> Mapping[TP, int]:
         held = {} if self.host is None else self.host.durable()
         return {TP(self._topics[topic], partition): offset for (topic, partition), offset in held.items()}
+
+    async def released(self) -> None:
+        if self.host is not None:
+            await self.host.released()
 
 
 def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideApp:
@@ -213,7 +220,8 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
         "broker_max_poll_interval": 600.0,
         "consumer_auto_offset_reset": "earliest",
         "consumer_max_fetch_size": 4 * 1024 * 1024,
-        "stream_buffer_maxsize": 64,
+        # Chunks of up to a megabyte, for each topic.
+        "stream_buffer_maxsize": 16,
         "stream_recovery_delay": 0.0,
         "table_standby_replicas": 0,
         "web_enabled": True,
@@ -243,8 +251,16 @@ async def run_worker(settings: Settings) -> int:
     """Run a worker until SIGTERM or SIGINT, or until it crashes; returns the process's exit code."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        stop.set()
+        # A second one ends the process at once: whoever sends it has waited enough.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, on_signal)
     app = create_app(settings)
     starting = asyncio.create_task(app.start_all())
     stopping = asyncio.create_task(stop.wait())

@@ -3,29 +3,37 @@
 Rules:
 
 1.  A batch goes out as one Kafka batch where it fits, else as several, one after the other, its control
-    record last. Changes that belong together (one customer's) are never torn.
+    record last: what no control record follows is a batch torn by a crash, and never happened.
 2.  We are the only writer: each batch must land right after our last record. Elsewhere means that another
     wrote, and that the store must be rebuilt.
-3.  Recovery applies what continues the store's own position, in the log's order, and nothing else.
+3.  Recovery applies what continues the store's own position, in the log's order, up to the last control
+    record. A torn batch behind it is then taken back in the log itself, key by key, since compaction keeps
+    the last value of a key whether or not a control record followed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from config.metrics import Metrics
 from config.topics import MESSAGE_MAX_BYTES
 from tables.codec import Change
+from tables.layout import CONTROL_KEY
 from tables.partition import Batch
 from tables.store import PartitionStore
 
-#: Kafka batches aim at this size; a single group may be larger, up to the message bound.
+#: Kafka batches aim at this size; a single value may be larger, up to the message bound.
 BATCH_BYTES = 900 * 1024
 
 #: Changelog records applied in one store write during recovery.
 RECOVERY_RECORDS = 5_000
+
+#: The last control record is looked for in so many records from the end first, then in more.
+TAIL_RECORDS = 4_096
 
 
 class LandedElsewhereError(Exception):
@@ -116,16 +124,23 @@ def _parts(batch: Batch) -> list[list[Change]]:
     parts: list[list[Change]] = []
     part: list[Change] = []
     size = 0
-    for group in batch.groups:
-        weight = sum(len(key) + len(value or b"") + 16 for key, value in group)
+    for key, value in batch.changes:
+        weight = len(key) + len(value or b"") + 16
         if part and size + weight > BATCH_BYTES:
             parts.append(part)
             part, size = [], 0
-        part.extend(group)
+        part.append((key, value))
         size += weight
-    part.append(batch.control_change)
     parts.append(part)
     return parts
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """What reading a changelog back found: its end, how many records were applied, keys of a torn batch."""
+
+    end: int
+    applied: int
+    torn: tuple[bytes, ...]
 
 
 class ChangelogReader:
@@ -136,12 +151,12 @@ class ChangelogReader:
         self._bootstrap = list(bootstrap)
         self._metrics = metrics
 
-    async def recover(self, store: PartitionStore, partition: int) -> tuple[int, int]:
-        """Bring the store level with the changelog; returns its end offset and the records applied.
+    async def recover(self, store: PartitionStore, partition: int) -> Recovered:
+        """Bring the store level with the changelog's last whole batch.
 
         Raises:
             StoreAheadError: the store has records the log has not: it must be rebuilt.
-            StoreGapError, OSError: a write failed; the store must not be used.
+            StoreGapError, StoreError: a write failed; the store must not be used.
         """
         tp = TopicPartition(self.topic, partition)
         consumer = self._consumer()
@@ -152,19 +167,15 @@ class ChangelogReader:
             end = int((await consumer.end_offsets([tp]))[tp])
             if store.offset >= end:
                 raise StoreAheadError(f"store at {store.offset}, changelog ends at {end}")
+            begin = max(store.offset + 1, begin)
+            whole, torn = await _last_batch(consumer, tp, begin, end)
             applied = 0
-            position = max(store.offset + 1, begin)
-            consumer.seek(tp, position)
-            while position < end:
-                fetched = await consumer.getmany(tp, timeout_ms=1_000, max_records=RECOVERY_RECORDS)
-                records = fetched.get(tp, [])
-                if records:
-                    changes = [(record.key, record.value) for record in records]
-                    store.apply(changes, records[0].offset, records[-1].offset)
-                    applied += len(records)
-                    self._metrics.recovery_records_total.inc(len(records))
-                position = await consumer.position(tp)
-            return end, applied
+            async for records in _read(consumer, tp, begin, whole):
+                changes = [(record.key, record.value) for record in records]
+                store.apply(changes, records[0].offset, records[-1].offset)
+                applied += len(records)
+                self._metrics.recovery_records_total.inc(len(records))
+            return Recovered(end, applied, torn)
         finally:
             await consumer.stop()
 
@@ -178,6 +189,55 @@ class ChangelogReader:
             max_partition_fetch_bytes=MESSAGE_MAX_BYTES,
             fetch_max_wait_ms=50,
         )
+
+
+async def _last_batch(
+    consumer: AIOKafkaConsumer, tp: TopicPartition, begin: int, end: int
+) -> tuple[int, tuple[bytes, ...]]:
+    """Where the last whole batch ends, `begin` when there is none; and the keys of what is behind it."""
+    look_back = TAIL_RECORDS
+    while True:
+        start = max(begin, end - look_back)
+        whole, torn = begin, dict[bytes, None]()
+        async for records in _read(consumer, tp, start, end):
+            for record in records:
+                if record.key == CONTROL_KEY:
+                    whole = record.offset + 1
+                    torn.clear()
+                else:
+                    torn[record.key] = None
+        if whole > begin or start == begin:
+            return whole, tuple(torn)
+        look_back *= 8
+
+
+async def _read(
+    consumer: AIOKafkaConsumer, tp: TopicPartition, position: int, end: int
+) -> AsyncIterator[list[Any]]:
+    """The records from `position` up to `end`, in lists that are never empty."""
+    consumer.seek(tp, position)
+    while position < end:
+        fetched = await consumer.getmany(tp, timeout_ms=1_000, max_records=RECOVERY_RECORDS)
+        records = [record for record in fetched.get(tp, ()) if record.offset < end]
+        if records:
+            yield records
+        position = await consumer.position(tp)
+
+
+async def take_back(writer: ChangelogWriter, store: PartitionStore, recovered: Recovered) -> int:
+    """Give every key of a torn batch its value of before, in the log and the store; returns the log's end.
+
+    Raises:
+        LandedElsewhereError, aiokafka.errors.KafkaError: as of `ChangelogWriter.append`.
+    """
+    if not recovered.torn:
+        return recovered.end
+    control = store.control()
+    undone = msgspec.structs.replace(control, batch=control.batch + 1, folded=())
+    batch = Batch([(key, store.get(key)) for key in recovered.torn], undone)
+    first, last = await writer.append(batch, recovered.end)
+    store.apply(batch.changes, first, last)
+    return last + 1
 
 
 class StoreAheadError(Exception):

@@ -27,7 +27,6 @@ from app.decision.state import (
 from config.topics import CUSTOMER_TOPICS
 from tables.layout import (
     Kind,
-    StateFormatError,
     behaviour_key,
     customer_key,
     pack,
@@ -41,6 +40,10 @@ from tables.layout import (
 Change = tuple[bytes, bytes | None]
 
 T = TypeVar("T")
+
+
+class MissingValueError(Exception):
+    """The store lost a value that another one names: it must be rebuilt. Internal."""
 
 
 class _Behaviour(msgspec.Struct, array_like=True):
@@ -104,7 +107,8 @@ def load_customer(key: bytes, get: Callable[[bytes], bytes | None]) -> Customer 
         get: the store's lookup.
 
     Raises:
-        StateFormatError: a value has an unknown version, or a segment the head names is missing.
+        StateFormatError: a value has an unknown version.
+        MissingValueError: a value that the head names is not there.
     """
     value = get(behaviour_key(key))
     if value is None:
@@ -176,5 +180,5 @@ def _log_changes(kind: Kind, key: bytes, log: Log[Any], changes: list[Change]) -
 def _required(get: Callable[[bytes], bytes | None], key: bytes) -> bytes:
     value = get(key)
     if value is None:
-        raise StateFormatError(f"the store lacks {key!r}, which its customer's head names")
+        raise MissingValueError(f"the store lacks {key!r}, which its customer's head names")
     return value

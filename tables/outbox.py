@@ -30,6 +30,8 @@ class Outbox:
     def __init__(self) -> None:
         self._entries: deque[tuple[int, Derived]] = deque()
         self._fresh: list[tuple[int, Derived]] = []
+        #: Bytes of the entries that wait, fresh ones included.
+        self.size = 0
         #: Sequence number of the next entry.
         self.end = 0
         #: Below it, all are known to be published.
@@ -51,16 +53,20 @@ class Outbox:
         self._forgotten = published
         self._fresh.clear()
         self._entries.clear()
+        self.size = 0
         for key, value in stored:
             sequence = int.from_bytes(key[1:], "big")
             self._forgotten = min(self._forgotten, sequence)
             if sequence >= published:
-                self._entries.append((sequence, _decoder.decode(unpack(Kind.OUTBOX, value))))
+                derived = _decoder.decode(unpack(Kind.OUTBOX, value))
+                self._entries.append((sequence, derived))
+                self.size += _size(derived)
 
     def add(self, derived: Derived) -> None:
         """Part of the batch being folded."""
         self._fresh.append((self.end, derived))
         self.end += 1
+        self.size += _size(derived)
 
     def changes(self) -> Iterator[Change]:
         """What the batch being written stores: new entries, and deletions of published ones."""
@@ -81,7 +87,12 @@ class Outbox:
 
     def note_published(self, sequence: int) -> None:
         """This entry, the oldest waiting, is on Kafka."""
-        first, _ = self._entries.popleft()
+        first, derived = self._entries.popleft()
         if first != sequence:
             raise AssertionError(f"published {sequence}, the oldest waiting is {first}")
         self.published = sequence + 1
+        self.size -= _size(derived)
+
+
+def _size(derived: Derived) -> int:
+    return len(derived.key or b"") + len(derived.value or b"")

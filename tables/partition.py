@@ -17,7 +17,7 @@ from enum import Enum
 
 from app.decision.state import Contact, Customer, Recommendation
 from config.metrics import Metrics
-from tables.codec import Change, changes_of, load_customer, new_customer, settle
+from tables.codec import Change, MissingValueError, changes_of, load_customer, new_customer, settle
 from tables.control import ORIGIN, Control, encode_control
 from tables.layout import CONTROL_KEY, Kind, trace_key
 from tables.outbox import Outbox
@@ -40,12 +40,11 @@ class Phase(Enum):
 
 
 class Batch:
-    """One micro-batch's changes, ready for the changelog: groups that must not be torn, control last."""
+    """One micro-batch's changes, ready for the changelog: its control record comes last."""
 
-    def __init__(self, groups: list[list[Change]], control: Control) -> None:
-        self.groups = groups
+    def __init__(self, changes: list[Change], control: Control) -> None:
         self.control = control
-        self.control_change: Change = (CONTROL_KEY, encode_control(control))
+        self.changes: list[Change] = [*changes, (CONTROL_KEY, encode_control(control))]
 
 
 class Partition:
@@ -59,6 +58,8 @@ class Partition:
         self.store: PartitionStore | None = None
         self.control: Control = ORIGIN
         self.positions: list[int] = list(ORIGIN.positions)
+        #: When Kafka was last heard of here, epoch milliseconds.
+        self.heard_ms = 0
         self.overlays = Overlays()
         self.waiters = Waiters(max_waiters)
         self.outbox = Outbox()
@@ -105,7 +106,7 @@ class Partition:
             self._hits.inc()
             return found
         self._misses.inc()
-        loaded = load_customer(key, self._store.get)
+        loaded = self._load(key)
         if loaded is not None:
             self._cache[key] = loaded
             self._evict()
@@ -138,7 +139,7 @@ class Partition:
         """The customer, when this partition holds it; for the fold, which may `pin` it then."""
         found = self._changed.get(key)
         if found is None:
-            found = self._cache.get(key) or load_customer(key, self._store.get)
+            found = self._cache.get(key) or self._load(key)
         return found
 
     def pin(self, key: bytes, customer: Customer) -> None:
@@ -169,10 +170,10 @@ class Partition:
 
     def seal(self, now_ms: int, catalogue_version: int, expired_traces: Sequence[bytes] = ()) -> Batch:
         """The batch in hand, for the changelog. Nothing may be folded until `written` or `drop`."""
-        groups = [changes_of(customer) for customer in self._changed.values()]
-        groups.extend([change] for change in self._traces)
-        groups.extend([(key, None)] for key in expired_traces)
-        groups.extend([change] for change in self.outbox.changes())
+        changes = [change for customer in self._changed.values() for change in changes_of(customer)]
+        changes.extend(self._traces)
+        changes.extend((key, None) for key in expired_traces)
+        changes.extend(self.outbox.changes())
         control = Control(
             epoch=self.control.epoch,
             batch=self.control.batch + 1,
@@ -183,13 +184,11 @@ class Partition:
             outbox_end=self.outbox.end,
             outbox_published=self.outbox.published,
         )
-        return Batch(groups, control)
+        return Batch(changes, control)
 
     def written(self, batch: Batch, first_offset: int, last_offset: int) -> None:
         """The changelog holds the batch: store it, with its position, in one atomic write."""
-        changes = [change for group in batch.groups for change in group]
-        changes.append(batch.control_change)
-        self._store.apply(changes, first_offset, last_offset)
+        self._store.apply(batch.changes, first_offset, last_offset)
         self.control = batch.control
         for customer in self._changed.values():
             settle(customer)
@@ -214,6 +213,14 @@ class Partition:
         if self.store is None:
             raise PartitionClosedError(f"partition {self.number} has no store: {self.reason}")
         return self.store
+
+    def _load(self, key: bytes) -> Customer | None:
+        store = self._store
+        try:
+            return load_customer(key, store.get)
+        except MissingValueError as error:
+            store.damage = error
+            raise
 
     def _evict(self) -> None:
         cache, changed = self._cache, self._changed

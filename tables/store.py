@@ -8,14 +8,16 @@ Rules:
     that is charged to it. (Faust's default is a cache of 2 GiB and 192 MiB of buffers for each partition.)
 3.  The write-ahead log is on and not synced: a killed process loses nothing, a lost machine loses a tail
     that the changelog replays.
+4.  What RocksDB cannot read is never taken for absent: it raises, and a damaged store says so once and for
+    all (`damage`), so that its owner rebuilds it from the changelog.
 """
 
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import rocksdict
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteBufferManager
@@ -26,6 +28,18 @@ from tables.layout import CONTROL_KEY, FORMAT_KEY, OFFSET_KEY, STORE_FORMAT, Sta
 
 #: RocksDB keeps this many files open for each partition; past it, tables are reopened as needed.
 MAX_OPEN_FILES = 128
+
+
+class StoreError(Exception):
+    """RocksDB failed. `damaged` says that files are lost or corrupt, which only a rebuild mends.
+
+    Internal. Without damage (a full disk, a store still open elsewhere) retryable.
+    """
+
+    def __init__(self, path: Path, error: Exception) -> None:
+        text = str(error)
+        super().__init__(f"{path}: {text}")
+        self.damaged = "Corruption" in text or "No such file" in text
 
 
 class StoreGapError(Exception):
@@ -75,22 +89,41 @@ class PartitionStore:
 
         Raises:
             StateFormatError: another format lies there; see its advice.
+            StoreError: it cannot be opened.
         """
         self.path = path
+        #: Why it must be rebuilt, once that is known.
+        self.damage: Exception | None = None
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = Rdict(str(path), options=memory.options())
-        found = self._db.get(FORMAT_KEY)
-        if found is None and self._db.get(OFFSET_KEY) is None:
+        try:
+            self._db = Rdict(str(path), options=memory.options())
+        except Exception as error:
+            raise self._failed(error) from error
+        try:
+            #: Changelog offset of the last record applied; -1 when empty.
+            self.offset = self._begin()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _begin(self) -> int:
+        found, stored = self.get(FORMAT_KEY), self.get(OFFSET_KEY)
+        if found is None and stored is None:
             self._db.put(FORMAT_KEY, STORE_FORMAT)
         elif found != STORE_FORMAT:
-            self._db.close()
-            raise StateFormatError(f"{path} has format {found!r}, this program reads {STORE_FORMAT!r}")
-        stored = self._db.get(OFFSET_KEY)
-        #: Changelog offset of the last record applied; -1 when empty.
-        self.offset = int(stored) if stored is not None else -1
+            raise StateFormatError(f"{self.path} has format {found!r}, this program reads {STORE_FORMAT!r}")
+        return int(stored) if stored is not None else -1
 
     def get(self, key: bytes) -> bytes | None:
-        value: bytes | None = self._db.get(key)
+        """The value, or None.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        try:
+            value: bytes | None = self._db.get(key)
+        except Exception as error:
+            raise self._failed(error) from error
         return value
 
     def control(self) -> Control:
@@ -112,6 +145,7 @@ class PartitionStore:
 
         Raises:
             StoreGapError: the batch begins before the store's position.
+            StoreError: it was not written.
         """
         if first_offset <= self.offset or last_offset < first_offset:
             raise StoreGapError(f"batch {first_offset}..{last_offset} does not continue offset {self.offset}")
@@ -123,16 +157,31 @@ class PartitionStore:
             else:
                 put(key, value)
         put(OFFSET_KEY, str(last_offset).encode())
-        self._db.write(batch)
+        try:
+            self._db.write(batch)
+        except Exception as error:
+            raise self._failed(error) from error
         self.offset = last_offset
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Keys and values under a prefix, in key order, as of now."""
-        items: Iterator[tuple[Any, Any]] = self._db.items(from_key=prefix)
-        for key, value in items:
+        """Keys and values under a prefix, in key order, as of now.
+
+        Raises:
+            StoreError: one of them cannot be read.
+        """
+        entries = self._db.iter()
+        entries.seek(prefix)
+        while entries.valid():
+            key: bytes = entries.key()
             if not key.startswith(prefix):
                 return
-            yield key, value
+            yield key, entries.value()
+            entries.next()
+        try:
+            # An iterator that meets a corrupt block ends like one that is through; only this tells.
+            entries.status()
+        except Exception as error:
+            raise self._failed(error) from error
 
     def close(self) -> None:
         self._db.close()
@@ -140,4 +189,24 @@ class PartitionStore:
     def destroy(self) -> None:
         """Close the store and remove its files, so that it is rebuilt from the changelog."""
         self._db.close()
-        shutil.rmtree(self.path, ignore_errors=False)
+        remove_store(self.path)
+
+    def _failed(self, error: Exception) -> StoreError:
+        failed = StoreError(self.path, error)
+        if failed.damaged:
+            self.damage = failed
+        return failed
+
+
+def remove_store(path: Path) -> None:
+    """Remove a closed store's files, and what earlier removals left.
+
+    It is moved away first: a removal that stops half-way must not leave half a store in its place.
+
+    Raises:
+        OSError: it cannot be moved away.
+    """
+    if path.exists():
+        path.rename(path.with_name(f"{path.name}.gone-{time.time_ns()}"))
+    for gone in path.parent.glob(f"{path.name}.gone-*"):
+        shutil.rmtree(gone, ignore_errors=True)

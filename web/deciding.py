@@ -7,7 +7,8 @@ Rules:
     sent in the order of their sequence numbers.
 2.  An empty decision is no contact and nothing to respond to: it is logged only when its trace was asked for.
 3.  When Kafka did not take the record, channels that say so are answered all the same, flagged; others are
-    refused. An overlay is withdrawn only when its record certainly is not on Kafka.
+    refused: NOT_READY when it certainly is not on Kafka, and only then its overlay is withdrawn; PENDING when
+    it may be.
 """
 
 from __future__ import annotations
@@ -28,12 +29,17 @@ from tables.overlays import Overlay
 from tables.publisher import PublishError
 from tables.waiters import FoldAbandonedError, WaitersFullError
 from web.engine import Engine
-from web.errors import not_found, not_ready, overloaded
+from web.errors import not_found, not_ready, overloaded, pending
 from web.recommend_body import Wanted
 from web.routing import Lease
 from web.submitting import written
 from web.traces import stored_trace
 from web.view import encode
+
+_UNKNOWN = (
+    "It is unknown whether Kafka took the decision. If it did, its contacts count although it was not "
+    "delivered: never one too few. A retry decides anew."
+)
 
 
 class DecisionRecord(DecisionMade, omit_defaults=True, rename="camel"):
@@ -105,9 +111,11 @@ async def log_decision(engine: Engine, lease: Lease, made: Underway, catalogue: 
     except PublishError as error:
         if error.certain:
             overlays.withdraw(made.sequence)
-        if not _answered_without_log(made.decided, catalogue):
+        if _answered_without_log(made.decided, catalogue):
+            return False
+        if error.certain:
             raise not_ready("Kafka did not take the decision; retry.") from error
-        return False
+        raise pending(_UNKNOWN) from error
     except (TimeoutError, FoldAbandonedError):
         # On the log. Whether it may be answered is the lease's to say.
         pass

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from app.decision.records import Problem
+from app.decision.records import Problem, first_problems
 
 #: Seconds a caller should wait before a retry: a partition's recovery, or a moment's overload.
 RETRY_AFTER_S = 1
@@ -47,11 +47,11 @@ class ErrorBody(msgspec.Struct, rename="camel"):
 
 
 def invalid(problems: Sequence[Problem]) -> ApiError:
-    """400, naming all bad fields. `problems` is not empty."""
-    first = problems[0]
+    """400, naming the bad fields, if not too many. `problems` is not empty."""
+    first = first_problems(problems[:1])[0]
     told = f"{first.field}: {first.message}" if first.field else f"The request body: {first.message}"
     more = "" if len(problems) == 1 else f" (and {len(problems) - 1} more, see details)"
-    return ApiError(400, "VALIDATION_ERROR", told + more, problems)
+    return ApiError(400, "VALIDATION_ERROR", told + more, first_problems(problems))
 
 
 def unauthorized(message: str) -> ApiError:

@@ -10,6 +10,8 @@ from app.decision.records import Problem
 AHEAD_MAX_MS = 5 * 60_000
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_MS = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
+_LAST_MS = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
 
 
 def instant(at_ms: int) -> datetime:
@@ -29,8 +31,8 @@ def iso(at: datetime) -> str:
 
 
 def iso_ms(at_ms: int) -> str:
-    """`iso` of epoch milliseconds."""
-    return iso(instant(at_ms))
+    """`iso` of epoch milliseconds; beyond the calendar, its last or first instant."""
+    return iso(instant(min(max(at_ms, _FIRST_MS), _LAST_MS)))
 
 
 def check_not_ahead(at: datetime | None, now_ms: int, problems: list[Problem]) -> None:

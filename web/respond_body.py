@@ -57,6 +57,15 @@ class ResponseRecord(Response, omit_defaults=True, rename="camel"):
 _body = BodyType(RespondBody)
 
 
+def _is_utf8(header: str) -> bool:
+    """Whether a header's value was UTF-8: the server hands over other bytes as surrogates."""
+    try:
+        header.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def read_response(body: bytes, headers: Headers, tenant_id: str, now_ms: int) -> ResponseRecord:
     """The response as it is written to the log, its target not resolved yet.
 
@@ -67,6 +76,9 @@ def read_response(body: bytes, headers: Headers, tenant_id: str, now_ms: int) ->
     given = headers.get(IDEMPOTENCY_KEY)
     if given is not None and not 1 <= len(given) <= 256:
         problems.append(Problem(IDEMPOTENCY_KEY, "must have 1 to 256 characters"))
+    if given is not None and not _is_utf8(given):
+        problems.append(Problem(IDEMPOTENCY_KEY, "must be UTF-8"))
+        given = None
     key = one_value((("idempotencyKey", read.idempotency_key), (IDEMPOTENCY_KEY, given)), problems)
     values = {name: getattr(read, name) for name in RespondBody.__struct_fields__}
     record = ResponseRecord(

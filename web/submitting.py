@@ -10,7 +10,7 @@ from config.topics import HEADER_REQUEST
 from tables.publisher import PublishError
 from tables.waiters import FoldAbandonedError, WaitersFullError
 from web.engine import Engine
-from web.errors import ApiError, invalid, not_found, not_ready, overloaded, pending
+from web.errors import ApiError, internal_error, invalid, not_found, not_ready, overloaded, pending
 from web.routing import Lease
 
 
@@ -82,8 +82,10 @@ def _discard(waiting: asyncio.Future[Verdict]) -> None:
 
 
 def refusal(verdict: Verdict) -> ApiError:
-    """The error for a record that the fold refused: 404 for a target nobody knows, else 400."""
+    """The error for a record that the fold refused: 404 for an unknown target, 500 for our own, else 400."""
     refused = verdict.refused
+    if refused is not None and refused.reason == "internal":
+        return internal_error()
     problems = refused.problems if refused is not None else (Problem("", "was refused"),)
     unresolved = refused is not None and refused.reason == "unresolved"
     if unresolved and problems[0].field != "outcome":

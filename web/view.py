@@ -16,7 +16,9 @@ import structlog
 from aiohttp import web
 from faust.web import View
 
+from tables.codec import MissingValueError
 from tables.partition import PartitionClosedError
+from tables.store import StoreError
 from web.body import read_body
 from web.caller import REQUEST_ID, Headers, request_id, tenant
 from web.engine import Engine
@@ -118,7 +120,7 @@ class ApiView(View):
             answer = await self._answer(request, own_id)
         except ApiError as error:
             answer = render(error, own_id)
-        except PartitionClosedError:
+        except (PartitionClosedError, StoreError, MissingValueError):
             answer = render(not_ready("The customer's partition is recovering or moving; retry."), own_id)
         except Exception:
             # Whatever failed: the caller gets JSON, the log has the cause.

@@ -33,6 +33,7 @@ from app.decision.records import (
     Target,
     decode_response,
     epoch_ms,
+    invalid,
     profile_bounds,
 )
 from app.decision.state import (
@@ -173,6 +174,8 @@ def interaction_hash(customer: Customer, outcome: str, target: Target, key: str)
 
 def fold_decision(customer: Customer, decision: DecisionMade, clock: Clock) -> Verdict:
     """Remember what was recommended, and count the contacts that the decision itself is."""
+    if decision.at_ms > clock.now_ms + FUTURE_LIMIT_MS:
+        return _future(decision.at_ms, clock, "atMs")
     recommendation = recommendation_of(decision)
     horizon = clock.now_ms - RECOMMENDATION_WINDOW_MS
     customer.recommendations.append(recommendation)
@@ -258,7 +261,7 @@ def fold_profile(customer: Customer, write: ProfileWrite, clock: Clock) -> Verdi
     consent = {**before.consent, **(write.consent or {})}
     problems = profile_bounds(attributes, consent)
     if problems:
-        return Verdict(REFUSED, refused=Refused("invalid", tuple(problems)))
+        return Verdict(REFUSED, refused=invalid(problems))
     customer.profile = Profile(
         attributes=attributes,
         tags=before.tags if write.tags is None else tuple(dict.fromkeys(write.tags)),
@@ -335,7 +338,7 @@ def _append_contact(customer: Customer, contact: Contact, clock: Clock) -> None:
     customer.contacts.trim(CONTACT_MAX, lambda entry: entry.at_ms < horizon)
 
 
-def _future(at_ms: int, clock: Clock) -> Verdict:
+def _future(at_ms: int, clock: Clock, field: str = "timestamp") -> Verdict:
     ahead_h = (at_ms - clock.now_ms) / 3_600_000
-    problem = Problem("timestamp", f"{ahead_h:.1f} hours ahead, at most 24")
+    problem = Problem(field, f"{ahead_h:.1f} hours ahead, at most 24")
     return Verdict(REFUSED, refused=Refused("future", (problem,)))

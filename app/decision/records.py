@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
@@ -20,6 +20,9 @@ FUTURE_LIMIT_MS = 24 * 3_600_000
 
 #: A profile's attributes, encoded, at most.
 ATTRIBUTES_MAX_BYTES = 64 * 1024
+
+#: Characters of a problem's field or message.
+_TOLD_MAX = 500
 
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 
@@ -37,6 +40,15 @@ SHOWN_MAX = 2_500
 
 #: A trace, encoded, at most; recommend leaves a larger one out.
 TRACE_MAX_BYTES = 2 * 1024 * 1024
+
+#: What a decision shows, encoded, at most: state keeps four of them in one value, of 8 MiB at most.
+SHOWN_MAX_BYTES = 7 * 256 * 1024
+
+#: So many shown are within SHOWN_MAX_BYTES whatever their ids.
+SHOWN_SMALL = 500
+
+#: Problems told of one record or request, at most; the rest are counted.
+PROBLEMS_MAX = 50
 
 #: Consents in one write, and in one profile.
 CONSENTS_MAX = 200
@@ -61,6 +73,26 @@ class Refused(msgspec.Struct, frozen=True):
 
     reason: str
     problems: tuple[Problem, ...]
+
+
+def invalid(problems: Sequence[Problem]) -> Refused:
+    """Refused for these bad fields, of which there may be very many."""
+    return Refused("invalid", tuple(first_problems(problems)))
+
+
+def first_problems(problems: Sequence[Problem]) -> Sequence[Problem]:
+    """The problems to tell, PROBLEMS_MAX at most; if there are more, the last one says how many.
+
+    Their texts are cut too: a name or value quoted in them may be as long as the record.
+    """
+    told = [Problem(_cut(problem.field), _cut(problem.message)) for problem in problems[:PROBLEMS_MAX]]
+    if len(problems) > PROBLEMS_MAX:
+        told[-1] = Problem("", f"and {len(problems) - PROBLEMS_MAX + 1} more problems")
+    return told
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _TOLD_MAX else text[:_TOLD_MAX] + "…"
 
 
 class Event(msgspec.Struct, rename="camel"):
@@ -148,7 +180,7 @@ class DecisionMade(msgspec.Struct, rename="camel"):
     #: Ranks whose decision is itself a contact (channels with implicit impressions).
     contact_ranks: Annotated[tuple[Count, ...], msgspec.Meta(max_length=SHOWN_MAX)] = ()
     removals: dict[str, int] = {}
-    trace_id: str | None = None
+    trace_id: StoredId | None = None
     #: The trace as it is served, already JSON.
     trace: msgspec.Raw = msgspec.Raw(b"null")
 
@@ -182,7 +214,7 @@ def check_event(event: Event) -> Event | Refused:
         event.data = event.properties
     elif event.properties is not None and event.properties != event.data:
         problems.append(Problem("properties", "differs from data, which it is an alias of"))
-    return Refused("invalid", tuple(problems)) if problems else event
+    return invalid(problems) if problems else event
 
 
 def decode_response(body: bytes) -> Response | Refused:
@@ -190,7 +222,7 @@ def decode_response(body: bytes) -> Response | Refused:
     if isinstance(response, Refused):
         return response
     problems = _tenant_problems(response.tenant_id) + response_problems(response)
-    return Refused("invalid", tuple(problems)) if problems else response
+    return invalid(problems) if problems else response
 
 
 def response_problems(response: Response) -> list[Problem]:
@@ -230,7 +262,7 @@ def decode_profile(body: bytes) -> ProfileWrite | Refused:
     if isinstance(write, Refused):
         return write
     problems = _tenant_problems(write.tenant_id) + profile_problems(write)
-    return Refused("invalid", tuple(problems)) if problems else write
+    return invalid(problems) if problems else write
 
 
 def profile_problems(write: ProfileWrite) -> list[Problem]:
@@ -265,7 +297,9 @@ def decode_decision(body: bytes) -> DecisionMade | Refused:
     problems = _tenant_problems(decision.tenant_id)
     if len(bytes(decision.trace)) > TRACE_MAX_BYTES:
         problems.append(Problem("trace", f"more than {TRACE_MAX_BYTES} bytes"))
-    return Refused("invalid", tuple(problems)) if problems else decision
+    if len(decision.shown) > SHOWN_SMALL and len(msgspec.json.encode(decision.shown)) > SHOWN_MAX_BYTES:
+        problems.append(Problem("shown", f"more than {SHOWN_MAX_BYTES} bytes"))
+    return invalid(problems) if problems else decision
 
 
 def epoch_ms(instant: datetime) -> int:
@@ -302,7 +336,7 @@ def refusal(kind: type[msgspec.Struct], body: bytes, error: Exception) -> Refuse
     if not isinstance(raw, dict):
         return Refused("invalid", (Problem("", "must be a JSON object"),))
     problems = field_problems(kind, raw)
-    return Refused("invalid", tuple(problems) or (Problem("", str(error)),))
+    return invalid(problems or [Problem("", str(error))])
 
 
 def malformed_message(error: Exception) -> str:

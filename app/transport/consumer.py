@@ -7,14 +7,17 @@ chunk), so for them:
 
 1.  The position is the partition's control record. Seeking goes there; the group's committed offset
     follows it, for lag displays only.
-2.  Acknowledgements only say that a message is no longer in anyone's hands, for the wait at a rebalance.
+2.  Acknowledgements say nothing: at a rebalance the partitions' own tasks are waited for, which end, and
+    not the messages, of which one that got lost between Faust's buffers would be waited for without end.
 3.  A chunk says which seek it was read under, so that one read before a seek is never folded after it.
-4.  Consumers read committed records only, and wait at the broker as long as the settings say (Faust
+4.  A chunk holds a bounded number of records and bytes: what is buffered anywhere is counted in chunks.
+5.  Consumers read committed records only, and wait at the broker as long as the settings say (Faust
     hard-codes 1,500 ms and reads uncommitted).
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -25,9 +28,23 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
 from mode.utils.futures import notify
 
+from app.transport import tolerant_records
+
+#: Bytes of keys and values in one chunk; a single record may have more.
+CHUNK_BYTES = 1024 * 1024
+
+#: A commit is for displays only: it is waited for so long, in seconds.
+COMMIT_S = 2.0
+
+tolerant_records.install()
+
 
 class Positions(Protocol):
     """Where the state stands; the worker's partitions."""
+
+    async def released(self) -> None:
+        """Return once nothing is folded or written any more."""
+        ...
 
     def durable(self) -> Mapping[TP, int]:
         """Next offset of each customer topic partition owned, as the control records have it."""
@@ -56,7 +73,7 @@ class Chunk:
         "value",
     )
 
-    def __init__(self, tp: TP, records: list[Any], begin: int, end: int, seeks: int) -> None:
+    def __init__(self, tp: TP, records: list[Any], begin: int, end: int, size: int, seeks: int) -> None:
         self.topic: str = tp.topic
         self.partition: int = tp.partition
         self.offset: int = end - 1
@@ -64,7 +81,7 @@ class Chunk:
         self.timestamp_type: int | None = None
         self.headers: tuple[tuple[str, bytes], ...] = ()
         self.key = None
-        self.value = (records, begin, end, seeks)
+        self.value = (records, begin, end, size, seeks)
         self.checksum = None
         self.serialized_key_size = -1
         self.serialized_value_size = -1
@@ -157,14 +174,18 @@ class MicroBatchConsumer(driver.Consumer):
         options = self.transport.options
         if tp.topic not in options.chunked:
             return records
-        size, seeks = options.chunk_records, self.seeks(tp)
-        chunks = []
-        for start in range(0, len(records), size):
-            part = records[start : start + size]
-            part_end = end if start + size >= len(records) else part[-1].offset + 1
-            chunks.append(Chunk(tp, part, begin, part_end, seeks))
-            begin = part_end
-        return chunks or [Chunk(tp, [], begin, end, seeks)]
+        seeks = self.seeks(tp)
+        chunks, part, size = [], list[Any](), 0
+        for record in records:
+            weight = max(record.serialized_key_size, 0) + max(record.serialized_value_size, 0)
+            if part and (len(part) >= options.chunk_records or size + weight > CHUNK_BYTES):
+                part_end = part[-1].offset + 1
+                chunks.append(Chunk(tp, part, begin, part_end, size, seeks))
+                begin, part, size = part_end, [], 0
+            part.append(record)
+            size += weight
+        chunks.append(Chunk(tp, part, begin, end, size, seeks))
+        return chunks
 
     def seeks(self, tp: TP) -> int:
         """How often this partition was seeked; a chunk of another count is stale."""
@@ -200,10 +221,28 @@ class MicroBatchConsumer(driver.Consumer):
         }
         if not offsets:
             return False
-        done: bool = await self._commit(offsets)
+        try:
+            async with asyncio.timeout(COMMIT_S):
+                done: bool = await self._commit(offsets)
+        except TimeoutError:
+            return False
         if done:
             self._committed_offset.update(offsets)
         return done
+
+    async def wait_empty(self) -> None:
+        """Wait until the partitions' tasks have ended, then tell the group how far they came."""
+        await self.transport.options.positions.released()
+        self._unacked_messages.clear()
+        await self.commit_and_end_transactions()
+
+    def heard_ms(self, tp: TP) -> int:
+        """When Kafka last answered a fetch of this partition, epoch milliseconds; 0 when it never did."""
+        consumer = self._thread._ensure_consumer()
+        try:
+            return int(consumer.last_poll_timestamp(driver.ensure_aiokafka_TP(tp)) or 0)
+        except (AssertionError, KeyError):
+            return 0  # moves right now
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Nothing: Faust's detector watches its own offsets, which chunks do not move."""

@@ -119,7 +119,7 @@ class Bench:
     def write(self) -> None:
         """What the loop does once the changelog has the batch."""
         batch = self.partition.seal(self.clock.now_ms, self.clock.catalogue.version)
-        count = sum(len(group) for group in batch.groups) + 1
+        count = len(batch.changes)
         first = self.store.offset + 1
         self.partition.written(batch, first, first + count - 1)
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.folder import Folder, RecordFailedError
 from app.decision.fold import DUPLICATE, RECORDED
 from app.decision.ids import routed_id
 from app.decision.state import Recommendation
@@ -23,6 +24,7 @@ from config.topics import (
     HEADER_PROBLEMS,
     HEADER_REASON,
     HEADER_REQUEST,
+    MESSAGE_MAX_BYTES,
     PROFILES,
     REKEYED,
     RESPONSES,
@@ -394,3 +396,135 @@ def test_the_same_log_folded_twice_gives_the_same_bytes(tmp_path: Path) -> None:
         return list(bench.store.scan(b""))
 
     assert run(tmp_path / "a") == run(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        b"rekeyed/0/5",
+        b"catalog/0/5",
+        b"events/4/5",
+        b"events/-1/5",
+        b"events/0/9223372036854775808",
+        b"events/0/9223372036854775807",
+        b"events/1_0/5",
+        b"events/ 1/5",
+        b"events/\xff/5",
+        b"events/0",
+        b"",
+        b"events/0/" + b"9" * 5_000,
+    ],
+)
+def test_a_forged_origin_is_a_dead_letter_and_its_neighbours_count(bench: Bench, origin: bytes) -> None:
+    bench.fold(REKEYED, PURCHASE, headers=((HEADER_ORIGIN, origin),))
+    bench.fold(EVENTS, PURCHASE)
+    (dead,) = bench.derived()
+    assert (dead.topic, dict(dead.headers)[HEADER_REASON]) == (DEAD_LETTERS, b"invalid")
+    assert bench.metric("n") == 1.0
+
+
+def test_a_record_with_very_many_bad_fields_tells_some_of_them(bench: Bench) -> None:
+    consent = {f"purpose-{number:06}{'x' * 90}": "maybe" for number in range(20_000)}
+    bench.fold(PROFILES, {"consent": consent})
+    (dead,) = bench.derived()
+    problems = json.loads(dict(dead.headers)[HEADER_PROBLEMS])
+    assert len(problems) == 50
+    assert problems[-1]["message"] == "and 19952 more problems"
+
+
+def test_a_long_text_quoted_in_a_problem_is_cut(bench: Bench) -> None:
+    bench.fold(PROFILES, {"consent": {"x": "y"}, "attributes": {"a" * 900_000: 2**70}})
+    (dead,) = bench.derived()
+    assert len(dict(dead.headers)[HEADER_PROBLEMS]) < 20_000
+
+
+def decision(**fields: Any) -> dict[str, Any]:
+    return {
+        "recommendationId": "rec_1_1_aaaaaaaa",
+        "decisionFlowId": "main",
+        "atMs": NOW_MS,
+        "catalogueVersion": 1,
+        "origin": "other",
+        "sequence": 1,
+        "shown": [],
+        **fields,
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"traceId": "t" * 1_000_000}, b"invalid"),
+        ({"atMs": 2**53}, b"future"),
+        ({"atMs": NOW_MS + 86_400_001}, b"future"),
+        ({"shown": [[rank, *["é" * 128] * 5] for rank in range(1, 1_601)]}, b"invalid"),
+    ],
+)
+def test_a_decision_that_state_cannot_keep_is_a_dead_letter(
+    bench: Bench, fields: dict[str, Any], reason: bytes
+) -> None:
+    whole = {"tenantId": TENANT, "customerId": "C1", **decision(**fields)}
+    bench.fold(DECISIONS, msgspec.json.encode(whole))
+    (dead,) = bench.derived()
+    assert dict(dead.headers)[HEADER_REASON] == reason
+    customer = bench.partition.customer(bench.key)
+    assert customer is None or not customer.recommendations.entries
+
+
+def test_the_largest_decisions_of_our_own_are_kept(bench: Bench) -> None:
+    shown = [[rank, *["x" * 128] * 5] for rank in range(1, 2_501)]
+    for _ in range(4):
+        bench.fold(DECISIONS, decision(shown=shown))
+    batch = bench.partition.seal(NOW_MS, 1)
+    assert max(len(value or b"") for _, value in batch.changes) < MESSAGE_MAX_BYTES - 256 * 1024
+    assert not bench.derived()
+
+
+def test_a_request_header_without_a_value_goes_on_without_it(bench: Bench) -> None:
+    bench.fold(EVENTS, {**PURCHASE, "customerId": _elsewhere(bench)}, headers=((HEADER_REQUEST, None),))
+    (derived,) = bench.derived()
+    assert dict(derived.headers).keys() == {HEADER_ORIGIN}
+    bench.partition.attach(bench.store)
+    assert [one for _, one in bench.partition.outbox.waiting()] == [derived]
+
+
+def _elsewhere(bench: Bench) -> str:
+    return next(
+        f"X{number}"
+        for number in range(100)
+        if partition_of(f"{TENANT}:X{number}".encode(), PARTITIONS) != bench.partition.number
+    )
+
+
+def test_a_parked_response_expires_with_whatever_comes_next(bench: Bench) -> None:
+    unknown = f"rec_{bench.partition.number:x}_{NOW_MS:x}_aaaaaaaaaaaa"
+    bench.fold(
+        RESPONSES,
+        {"outcome": "click", "recommendationId": unknown, "rank": 1, "idempotencyKey": "k1"},
+    )
+    assert not bench.derived()
+    bench.clock = msgspec.structs.replace(bench.clock, now_ms=NOW_MS + 10 * 60_000)
+    bench.fold(EVENTS, PURCHASE)
+    (dead,) = bench.derived()
+    assert dict(dead.headers)[HEADER_REASON] == b"unresolved"
+    customer = bench.partition.customer(bench.key)
+    assert customer is not None
+    assert customer.parked == []
+
+
+def test_a_record_on_which_the_program_fails_names_itself_and_is_given_up_as_poison(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("agents.folder.fold_event", broken)
+    record = bench.record(EVENTS, PURCHASE)
+    with pytest.raises(RecordFailedError, match=rf"events/{record.partition}/0 failed: ZeroDivisionError"):
+        bench.again(EVENTS, record)
+    bench.partition.attach(bench.store)
+    bench.folder = Folder(bench.partition, PARTITIONS, "me", bench.metrics, {(0, record.offset)})
+    bench.again(EVENTS, record)
+    (dead,) = bench.derived()
+    assert dict(dead.headers)[HEADER_REASON] == b"internal"
+    assert dead.value == record.value

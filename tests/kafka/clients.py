@@ -56,6 +56,13 @@ async def consume(
     bootstrap: str, topic: str, count: int, isolation: Isolation = "read_uncommitted"
 ) -> list[bytes]:
     """The first ``count`` values of the topic. Raises TimeoutError when they do not come."""
+    return [value for _, value in await consume_pairs(bootstrap, topic, count, isolation)]
+
+
+async def consume_pairs(
+    bootstrap: str, topic: str, count: int, isolation: Isolation = "read_uncommitted"
+) -> list[tuple[bytes, bytes]]:
+    """Keys and values of the first ``count`` records. Raises TimeoutError when they do not come."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, isolation_level=isolation, fetch_max_wait_ms=_FETCH_WAIT_MS
     )
@@ -65,7 +72,8 @@ async def consume(
         consumer.assign([partition])
         await consumer.seek_to_beginning(partition)
         async with asyncio.timeout(_CONSUME_TIMEOUT_S):
-            return [(await consumer.getone()).value for _ in range(count)]
+            records = [await consumer.getone() for _ in range(count)]
+        return [(record.key, record.value) for record in records]
     finally:
         await consumer.stop()
 

@@ -22,7 +22,7 @@ from app.decision.state import (
     Shown,
     Window,
 )
-from tables.codec import changes_of, load_customer, new_customer, settle
+from tables.codec import MissingValueError, changes_of, load_customer, new_customer, settle
 from tables.layout import StateFormatError, customer_key
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "state"
@@ -71,7 +71,7 @@ def test_an_unknown_version_of_any_kind_is_refused(kind: bytes) -> None:
 
 def test_a_missing_segment_is_refused_not_guessed() -> None:
     stored = {key: value for key, value in changes_of(_customer()) if not key.startswith(b"C")}
-    with pytest.raises(StateFormatError, match="lacks"):
+    with pytest.raises(MissingValueError, match="lacks"):
         load_customer(customer_key("demo", "C-1 ü"), stored.get)
 
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 import faust
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.record.util import calc_crc32c
 from faust.types import TP, TransportT
 
 from agents.streams import ChunkSchema
@@ -23,6 +24,9 @@ from tests.kafka import clients
 from tests.kafka.broker import Broker
 from tests.kafka.cluster import KafkaCluster
 
+#: Where a Kafka batch has the checksum of all that follows.
+_CRC = 17
+
 Piece = tuple[list[int], int, int]
 
 
@@ -34,6 +38,7 @@ class Owner:
         self.positions: dict[TP, int] = {}
         self.taken: list[set[int]] = []
         self.pieces: dict[int, list[Piece]] = {}
+        self.headers: dict[int, list[Any]] = {}
         self.app: MicroApp | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -106,10 +111,13 @@ async def consuming(
     @app.agent(topic)
     async def note(stream: Any) -> None:
         async for event in stream.noack().events():
-            records, begin, end, seeks = event.value
+            records, begin, end, _, seeks = event.value
             if seeks == cast(MicroBatchConsumer, app.consumer).seeks(event.message.tp):
                 pieces = owner.pieces.setdefault(event.message.partition, [])
                 pieces.append(([record.offset for record in records], begin, end))
+                owner.headers.setdefault(event.message.partition, []).extend(
+                    tuple(record.headers) for record in records
+                )
             event.ack()
 
     await app.start()
@@ -214,3 +222,67 @@ async def test_aborted_records_never_come_and_markers_are_passed_over(
     async with consuming(broker, app_id, owner, tmp_path):
         await owner.reaches(0, end)
         assert owner.offsets(0) == good
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_whatever_codec_a_producer_chose_is_read(
+    broker: Broker, app_id: str, unique: Any, tmp_path: Path, codec: Any
+) -> None:
+    owner = Owner(unique("events"))
+    await _topic(broker, owner.topic, f"{app_id}-t-changelog")
+    producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap, compression_type=codec, linger_ms=20)
+    await producer.start()
+    sent = [await producer.send(owner.topic, b"x" * 500, partition=0) for _ in range(40)]
+    await asyncio.gather(*sent)
+    await producer.stop()
+    async with consuming(broker, app_id, owner, tmp_path):
+        await owner.reaches(0, 40)
+        assert owner.offsets(0) == list(range(40))
+
+
+async def test_a_header_name_that_is_not_utf8_stops_nobody(
+    broker: Broker, app_id: str, unique: Any, tmp_path: Path
+) -> None:
+    owner = Owner(unique("events"))
+    await _topic(broker, owner.topic, f"{app_id}-t-changelog")
+    await clients.produce(broker.bootstrap, owner.topic, [b"before"], partition=0)
+    await _produce_odd_header(broker, owner.topic)
+    await clients.produce(broker.bootstrap, owner.topic, [b"after"], partition=0)
+    async with consuming(broker, app_id, owner, tmp_path):
+        await owner.reaches(0, 5)
+        assert owner.offsets(0) == [0, 1, 2, 3, 4]
+        assert owner.headers[0] == [
+            (),
+            (("good", b"1"),),
+            (("\\xff\\xfe", b"2"), ("good", None)),
+            (("good", b"3"),),
+            (),
+        ]
+
+
+async def _produce_odd_header(broker: Broker, topic: str) -> None:
+    """Three records in one batch, a header of the second with a name that no client library would write."""
+    producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap)
+    await producer.start()
+    builder = producer.create_batch()
+    for headers in ([("good", b"1")], [("zz", b"2"), ("good", None)], [("good", b"3")]):
+        builder.append(key=None, value=b"x", timestamp=None, headers=headers)
+    batch = bytearray(builder._build())
+    at = batch.index(b"zz")
+    batch[at : at + 2] = b"\xff\xfe"
+    batch[_CRC : _CRC + 4] = calc_crc32c(bytes(batch[_CRC + 4 :])).to_bytes(4, "big")
+    builder._buffer = batch
+    await (await producer.send_batch(builder, topic, partition=0))
+    await producer.stop()
+
+
+async def test_large_records_come_in_chunks_of_few(
+    broker: Broker, app_id: str, unique: Any, tmp_path: Path
+) -> None:
+    owner = Owner(unique("events"))
+    await _topic(broker, owner.topic, f"{app_id}-t-changelog")
+    await clients.produce(broker.bootstrap, owner.topic, [b"x" * 300_000] * 12, partition=0)
+    async with consuming(broker, app_id, owner, tmp_path, size=1_000):
+        await owner.reaches(0, 12)
+        assert owner.offsets(0) == list(range(12))
+        assert max(len(records) for records, _, _ in owner.pieces[0]) == 3
