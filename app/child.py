@@ -108,7 +108,16 @@ class Child:
         wrapper = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(self._owner), *argv]
         try:
             with self._log.open("ab") as log:
-                process = subprocess.Popen(wrapper, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
+                process = subprocess.Popen(
+                    wrapper,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=env,
+                    # A terminal sends Ctrl-C to everything in its session: in one of its own the program
+                    # ends when its parent says so, in the parent's order.
+                    start_new_session=True,
+                )
         except (OSError, ValueError, RuntimeError) as error:
             handed.set_exception(error)  # raised where the caller waits
             return

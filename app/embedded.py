@@ -48,6 +48,7 @@ class EmbeddedBroker:
         self._folder: Path | None = None
         self._bootstrap: str | None = None
         self._owner = os.getpid()
+        self._abandoned = False
 
     @property
     def bootstrap(self) -> str:
@@ -72,6 +73,11 @@ class EmbeddedBroker:
     def running(self) -> bool:
         """Whether the broker's process is alive now."""
         return self._child is not None and self._child.returncode is None
+
+    @property
+    def returncode(self) -> int | None:
+        """The broker's exit code, negative for a signal; None while it runs and unless started."""
+        return self._child.returncode if self._child else None
 
     def log_tail(self) -> str:
         """The last lines of the broker's log, empty unless started."""
@@ -117,14 +123,14 @@ class EmbeddedBroker:
             self._child = Child(command, folder / f"broker-{attempt}.log", _environment())
             if self._answers(address, cluster_id):
                 return address
-            if self.running or "AddrInUse" not in self._child.tail():
+            if self.running or self._abandoned or "AddrInUse" not in self._child.tail():
                 break  # only a port that another program took in between is worth another try
         raise EmbeddedBrokerError(self._why())
 
     def _answers(self, address: str, cluster_id: str) -> bool:
         """Whether the broker, and not a stranger on its port, answers in time."""
         deadline = time.monotonic() + self._start_timeout_s
-        while self.running and time.monotonic() < deadline:
+        while self.running and not self._abandoned and time.monotonic() < deadline:
             view = ask_cluster(address)
             if view is not None and view.cluster_id == cluster_id:
                 return True
@@ -147,7 +153,15 @@ class EmbeddedBroker:
         self.stop()
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(self.start)
+        self._abandoned = False
+        starting = asyncio.create_task(asyncio.to_thread(self.start))
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            self._abandoned = True  # the thread cannot be cancelled: it looks here
+            await asyncio.gather(starting, return_exceptions=True)
+            self.stop()
+            raise
         return self
 
     async def __aexit__(

@@ -63,6 +63,9 @@ class Metrics:
     partition_lag_records: Annotated[
         Gauge, About("Records of the partition not folded yet.", "topic", "partition")
     ]
+    kafka_silence_seconds: Annotated[
+        Gauge, About("Since Kafka last answered a fetch, of the partition of which it is longest.")
+    ]
     recovery_records_total: Annotated[Counter, About("Changelog records applied to rebuild or follow state.")]
     recoveries_total: Annotated[Counter, About("Recoveries of a partition.", "reason")]
 

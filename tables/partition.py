@@ -58,7 +58,7 @@ class Partition:
         self.store: PartitionStore | None = None
         self.control: Control = ORIGIN
         self.positions: list[int] = list(ORIGIN.positions)
-        #: When Kafka was last heard of here, epoch milliseconds.
+        #: When Kafka last answered a fetch of it, epoch milliseconds; 0 when that is not known.
         self.heard_ms = 0
         self.overlays = Overlays()
         self.waiters = Waiters(max_waiters)
@@ -95,6 +95,7 @@ class Partition:
         self.overlays.clear()
         self.waiters.abandon(reason)
         self.store = None
+        self.heard_ms = 0
 
     # -- reading
 

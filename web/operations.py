@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from config.metrics import render as render_metrics
@@ -46,7 +48,11 @@ class HealthView(ApiView):
 
 
 class ReadyView(ApiView):
-    """200 when the catalogue and every owned partition are ready, and one is owned; else 503 and why."""
+    """200 when the catalogue and every owned partition are ready, and one is owned; else 503 and why.
+
+    A partition of which Kafka has not been heard for a session's time-out is listed too: it answers still,
+    but only what needs nothing written, and may be another worker's already.
+    """
 
     view_name = "ready"
     view_path = "/ready"
@@ -55,7 +61,8 @@ class ReadyView(ApiView):
     async def get(self, call: Call) -> Answer:
         engine = self.engine
         owned = sorted(engine.partitions, key=lambda partition: partition.number)
-        waiting = [_waiting(partition) for partition in owned if not partition.ready]
+        limit_ms = engine.settings.session_timeout_ms
+        waiting = [one for each in owned if (one := _waiting(each, engine.clock_ms(), limit_ms)) is not None]
         catalogue_ready = engine.catalogue_ready()
         state = Readiness(
             ready=catalogue_ready and bool(owned) and not waiting,
@@ -86,13 +93,25 @@ class MetricsView(ApiView):
         metrics.outbox_pending.set(sum(len(one.outbox) for one in partitions))
         metrics.http_in_flight.set(self.traffic.in_flight)
         metrics.catalogue_version.set(self.engine.catalogue().version)
+        metrics.kafka_silence_seconds.set(_silence_ms(partitions, self.engine.clock_ms()) / 1000)
         for partition in partitions:
             metrics.partition_ready.labels(str(partition.number)).set(partition.ready)
         return Answer(render_metrics(metrics), content_type=_PROMETHEUS)
 
 
-def _waiting(partition: Partition) -> Waiting:
-    return Waiting(partition.number, partition.phase.value, partition.reason)
+def _waiting(partition: Partition, now_ms: int, limit_ms: int) -> Waiting | None:
+    if not partition.ready:
+        return Waiting(partition.number, partition.phase.value, partition.reason)
+    silence_ms = _silence_ms([partition], now_ms)
+    if silence_ms > limit_ms:
+        return Waiting(partition.number, "silent", f"Kafka has not answered for {silence_ms // 1000} s")
+    return None
+
+
+def _silence_ms(partitions: Sequence[Partition], now_ms: int) -> int:
+    """For how long Kafka has not answered a fetch, of the partition of which it is longest."""
+    heard = [partition.heard_ms for partition in partitions if partition.heard_ms]
+    return max(now_ms - min(heard), 0) if heard else 0
 
 
 def _why(state: Readiness) -> str:

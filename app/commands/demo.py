@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import signal
 import sys
-import time
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from app.demo.report import Report
+    from app.demo.shop import Shop
+    from app.demo.stopping import Stopping
+    from app.demo.story import Totals
+    from app.demo.watching import Parts
     from config.settings import Settings
 
 TENANT = "demo"
@@ -34,21 +35,33 @@ def demo(leave: bool, as_json: bool, port: int | None, broker: str | None) -> No
       offertide demo --exit --json
       offertide demo --broker 127.0.0.1:9092
     """
+    # Before the imports that take long: a Ctrl-C during them ends as one later does.
+    from app.demo.stopping import Stopping
+
+    stopping = Stopping(exit_code=130 if leave else 0, to_stderr=as_json)
+    stopping.listen()
+
+    import asyncio
+    import logging
+
+    import msgspec
     from aiokafka.errors import KafkaError
 
     from app.demo.producing import DeliveryError
     from app.demo.report import Report
-    from app.demo.server import DemoError
+    from app.demo.watching import DemoError
     from app.embedded import EmbeddedBrokerError
     from app.provision import ProvisionError
     from config.settings import SettingsError
+    from tables.catalogue_commit import CatalogueWriteError
+    from tables.catalogue_topic import CatalogueReadError
 
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the demo says itself what goes wrong
     report = Report(to_stderr=as_json)
     try:
-        summary = asyncio.run(_run(report, leave, port, broker))
+        summary = asyncio.run(_run(report, stopping, leave, port, broker))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        report.say("Stopped.")
+        report.stopped()
         sys.exit(0 if not leave else 130)
     except (
         DemoError,
@@ -56,67 +69,71 @@ def demo(leave: bool, as_json: bool, port: int | None, broker: str | None) -> No
         EmbeddedBrokerError,
         ProvisionError,
         SettingsError,
+        CatalogueReadError,
+        CatalogueWriteError,
         KafkaError,
+        OSError,
     ) as error:
         click.echo(f"The demo cannot go on: {error}", err=True)
         sys.exit(1)
     if as_json:
-        import msgspec
-
         click.echo(msgspec.json.encode(summary).decode())
 
 
-async def _run(report: Report, leave: bool, port: int | None, broker: str | None) -> dict[str, object]:
-    from app.demo.server import demo_settings, import_sample, running_worker
+async def _run(
+    report: Report, stopping: Stopping, leave: bool, port: int | None, broker: str | None
+) -> dict[str, object]:
+    from app.demo.server import demo_settings
 
-    running = asyncio.current_task()
-    assert running is not None
-    # A service manager's stop cleans up like Ctrl-C.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
-    report.say("Starting a broker in memory." if broker is None else f"Using the broker at {broker}.")
-    async with demo_settings(broker, port) as settings:
-        report.say("Creating topics and importing the music shop's catalogue.")
-        entities = await import_sample(settings, TENANT)
-        report.say(f"  {entities} entities. Starting a worker.")
-        async with running_worker(settings) as url:
-            summary, customer_id = await _tell(report, settings, url)
-            if not leave:
-                report.open_server(url, TENANT, customer_id)
-                await asyncio.Event().wait()
-            return summary
+    with stopping.cancelling():
+        report.say("Starting a broker in memory." if broker is None else f"Using the broker at {broker}.")
+        async with demo_settings(broker, port) as (settings, parts):
+            return await _on_broker(report, settings, parts, leave)
 
 
-async def _tell(report: Report, settings: Settings, url: str) -> tuple[dict[str, object], str]:
-    from app.demo.producing import produce_purchases
-    from app.demo.purchases import sample_purchases, shifted
-    from app.demo.story import Shop, all_folded, close_cap, close_loop, show_offers, why_not
-    from config.topics import EVENTS, topic_names
+async def _on_broker(report: Report, settings: Settings, parts: Parts, leave: bool) -> dict[str, object]:
+    import asyncio
 
-    purchases = shifted(sample_purchases(), datetime.now(UTC).date())
-    customer_ids = sorted({purchase.customer_id for purchase in purchases}, key=int)
-    report.say(f"Sending {len(purchases):,} purchases by two clients with different partitioners.")
+    from app.demo.server import import_sample, running_worker
+    from app.demo.watching import while_alive
+
+    report.say("Creating topics and importing the music shop's catalogue.")
+    entries = await while_alive(parts, import_sample(settings, TENANT))
+    names = {
+        entry.entity.id: entry.entity.name
+        for entry in entries
+        if entry.kind in ("qualification-rules", "contact-policies")
+    }
+    report.say(f"  {len(entries)} entities. Starting a worker.")
+    async with running_worker(settings, parts) as (url, running):
+        summary, customer_id = await while_alive(running, _tell(report, settings, url, names))
+        if not leave:
+            report.open_server(url, TENANT, customer_id)
+            await while_alive(running, asyncio.Event().wait())
+        return summary
+
+
+async def _tell(
+    report: Report, settings: Settings, url: str, names: Mapping[str, str]
+) -> tuple[dict[str, object], str]:
+    import time
+
+    from app.demo.shop import Shop
+    from app.demo.story import close_cap, close_loop, show_offers
+
     started = time.monotonic()
     async with Shop(url, TENANT) as shop:
-        with report.progress() as bars:
-            sent = bars.add_task("sent", total=len(purchases))
-            folded = bars.add_task("in the state", total=len(purchases))
-            topic = topic_names(settings.app_id)[EVENTS]
-            await produce_purchases(
-                settings.broker, topic, TENANT, purchases, lambda count: bars.advance(sent, count)
-            )
-            totals, states = await all_folded(
-                shop, customer_ids, len(purchases), lambda count: bars.update(folded, completed=count)
-            )
+        totals, states = await _feed(report, settings, shop)
         seconds = time.monotonic() - started
         rekeyed = round(await shop.metric("offertide_rekeyed_total"))
         report.totals(totals, seconds, rekeyed)
         shown = await show_offers(shop, states, NAMES)
         report.offers(shown)
         customer_id = shown[0].customer_id
-        cap = await close_cap(shop, customer_id)
-        report.cap(cap, await why_not(shop, customer_id))
-        loop = await close_loop(shop, shown[1].customer_id)
+        loop = await close_loop(shop, names, shown[2])
         report.loop(loop)
+        cap = await close_cap(shop, names, customer_id)
+        report.cap(cap)
         dead = round(await shop.metric("offertide_dead_letters_total"))
     summary: dict[str, object] = {
         "purchases": totals.purchases,
@@ -128,7 +145,32 @@ async def _tell(report: Report, settings: Settings, url: str) -> tuple[dict[str,
         "delivered_before_cap": sum(cap.delivered),
         "cap_closed": cap.closed,
         "clicks_seen": loop.clicks_after - loop.clicks_before,
+        "next_recommend_sees_click": loop.moved is not None,
         "seconds": round(seconds, 2),
         "url": url,
     }
     return summary, customer_id
+
+
+async def _feed(report: Report, settings: Settings, shop: Shop) -> tuple[Totals, dict[str, Any]]:
+    """Send all purchases and read all customers back, once every purchase is in the state."""
+    from datetime import UTC, datetime
+
+    from app.demo.producing import produce_purchases
+    from app.demo.purchases import sample_purchases, shifted
+    from app.demo.story import all_folded
+    from config.topics import EVENTS, topic_names
+
+    purchases = shifted(sample_purchases(), datetime.now(UTC).date())
+    customer_ids = sorted({purchase.customer_id for purchase in purchases}, key=int)
+    report.say(f"Sending {len(purchases):,} purchases by two clients with different partitioners.")
+    with report.progress() as bars:
+        sent = bars.add_task("sent", total=len(purchases))
+        folded = bars.add_task("in the state", total=len(purchases))
+        topic = topic_names(settings.app_id)[EVENTS]
+        await produce_purchases(
+            settings.broker, topic, TENANT, purchases, lambda count: bars.advance(sent, count)
+        )
+        return await all_folded(
+            shop, customer_ids, len(purchases), lambda count: bars.update(folded, completed=count)
+        )

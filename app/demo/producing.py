@@ -6,6 +6,8 @@ Each customer's purchases come from one of them, in order, as in life.
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable, Sequence
 
 from aiokafka import AIOKafkaProducer
@@ -17,6 +19,7 @@ Progress = Callable[[int], None]
 
 #: How long the second producer may take to deliver all, in seconds.
 DELIVERY_S = 60.0
+_LOOK_EVERY_S = 0.2
 
 
 class DeliveryError(RuntimeError):
@@ -41,10 +44,14 @@ async def produce_purchases(
     def from_thread(count: int) -> None:
         loop.call_soon_threadsafe(progress, count)
 
-    await asyncio.gather(
-        _with_aiokafka(bootstrap, topic, tenant_id, even, progress),
-        asyncio.to_thread(_with_librdkafka, bootstrap, topic, tenant_id, odd, from_thread),
-    )
+    called_off = threading.Event()
+    try:
+        await asyncio.gather(
+            _with_aiokafka(bootstrap, topic, tenant_id, even, progress),
+            asyncio.to_thread(_with_librdkafka, bootstrap, topic, tenant_id, odd, from_thread, called_off),
+        )
+    finally:
+        called_off.set()  # a thread cannot be cancelled, and the program would wait for it
 
 
 async def _with_aiokafka(
@@ -64,7 +71,12 @@ async def _with_aiokafka(
 
 
 def _with_librdkafka(
-    bootstrap: str, topic: str, tenant_id: str, purchases: Sequence[Purchase], progress: Progress
+    bootstrap: str,
+    topic: str,
+    tenant_id: str,
+    purchases: Sequence[Purchase],
+    progress: Progress,
+    called_off: threading.Event,
 ) -> None:
     from confluent_kafka import KafkaError, Message, Producer
 
@@ -74,13 +86,20 @@ def _with_librdkafka(
         if error is not None:
             failed.append(str(error))
 
-    producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", "linger.ms": 5})
+    # Its own words about lost connections would land between the demo's: only emergencies are printed.
+    producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", "linger.ms": 5, "log_level": 0})
     for purchase in purchases:
+        if called_off.is_set():
+            break
         key = customer_key(tenant_id, purchase.customer_id)
         producer.produce(topic, event_of(purchase, tenant_id), key, on_delivery=delivered)
         producer.poll(0)
         progress(1)
-    left = producer.flush(DELIVERY_S)
+    deadline = time.monotonic() + DELIVERY_S
+    while (left := producer.flush(_LOOK_EVERY_S)) and time.monotonic() < deadline:
+        if called_off.is_set():
+            producer.purge()
+            return
     if left or failed:
         reason = failed[0] if failed else f"no answer in {DELIVERY_S:.0f} s"
         raise DeliveryError(f"{left + len(failed)} purchases did not reach Kafka: {reason}")

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Any, Self
-from urllib.parse import quote
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-import aiohttp
 import msgspec
 
-from app.demo.server import DemoError
+from app.demo.funnel import Funnel, see_through
+from app.demo.shop import Shop, recommend
+from app.demo.watching import DemoError
 
 #: Requests under way at once while reading customers back.
 READERS = 32
@@ -21,6 +20,8 @@ READERS = 32
 FOLD_S = 120.0
 #: Recommends tried until the cap closes, at most.
 TRIES = 10
+#: Offers asked for where the order matters: more than a customer can get.
+ALL = 20
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -45,66 +46,34 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 class Cap(msgspec.Struct, frozen=True):
-    """A contact cap, asked until it closed: offers delivered by each call, and why the last gave none."""
+    """A contact cap, asked until it closed: offers delivered by each call, and the funnel of the last."""
 
     customer_id: str
     delivered: list[int]
     closed: bool
-    reason: str
+    funnel: Funnel
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """An offer's place and score among a customer's offers."""
+
+    rank: int
+    score: float
 
 
 class Loop(msgspec.Struct, frozen=True):
-    """Respond, and what the next read sees."""
+    """Respond, and what the next read and the next recommend see.
+
+    `moved` is an offer whose score is another now, with its standing before and after; None without one.
+    """
 
     customer_id: str
+    name: str
     offer: str
+    funnel: Funnel
     clicks_before: int
     clicks_after: int
-
-
-class Shop:
-    """The worker's HTTP API, for one tenant."""
-
-    def __init__(self, url: str, tenant_id: str) -> None:
-        self._url = url
-        self._tenant_id = tenant_id
-        self._session: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            headers={"X-Tenant-Id": self._tenant_id}, timeout=aiohttp.ClientTimeout(total=20)
-        )
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._session is not None:
-            await self._session.close()
-
-    async def call(self, method: str, path: str, body: Any = None) -> Any:
-        """The answer's body; None for 404.
-
-        Raises:
-            DemoError: any other failure, as the server says it.
-        """
-        assert self._session is not None
-        async with self._session.request(method, f"{self._url}{path}", json=body) as response:
-            if response.status == 404:
-                return None
-            text = await response.text()
-            if response.status >= 400:
-                raise DemoError(f"{method} {path}: {response.status} {text}")
-            return msgspec.json.decode(text) if response.content_type == "application/json" else text
-
-    async def customer(self, customer_id: str) -> Any:
-        return await self.call("GET", f"/api/v1/customers/{quote(customer_id, safe='')}")
-
-    async def metric(self, name: str) -> float:
-        """The sum of a metric's series, as /metrics has it."""
-        page = await self.call("GET", "/metrics")
-        lines = [line for line in page.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
-        return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+    moved: tuple[str, Standing, Standing] | None
 
 
 async def read_back(shop: Shop, customer_ids: Sequence[str]) -> tuple[Totals, dict[str, Any]]:
@@ -174,59 +143,51 @@ async def show_offers(shop: Shop, states: dict[str, Any], names: Sequence[str]) 
     return shown
 
 
-async def close_cap(shop: Shop, customer_id: str) -> Cap:
+async def close_cap(shop: Shop, names: Mapping[str, str], customer_id: str) -> Cap:
     """Ask for push messages until the daily cap closes. A push is a contact the moment it is decided."""
     delivered: list[int] = []
     for _ in range(TRIES):
-        answer = await recommend(shop, customer_id, "push", limit=1, debug=True)
+        answer, funnel = await see_through(shop, names, customer_id, "push", limit=1)
         delivered.append(answer["count"])
         if not answer["count"]:
-            removals: dict[str, int] = answer["meta"].get("removals", {})
-            reason = max(removals, key=lambda each: removals[each], default="no candidate")
-            return Cap(customer_id, delivered, True, reason)
-    return Cap(customer_id, delivered, False, "")
+            break
+    return Cap(customer_id, delivered, not delivered[-1], funnel)
 
 
-async def close_loop(shop: Shop, customer_id: str) -> Loop:
-    """Recommend on the website, record a click, and read the customer right after."""
-    before = await shop.customer(customer_id)
-    answer = await recommend(shop, customer_id, "web", limit=1)
+async def close_loop(shop: Shop, names: Mapping[str, str], shown: Shown) -> Loop:
+    """Recommend on the website, record a click, and ask again right after."""
+    before = await shop.customer(shown.customer_id)
+    answer, funnel = await see_through(shop, names, shown.customer_id, "web", limit=ALL)
     if not answer["decisions"]:
-        raise DemoError(f"customer {customer_id} was offered nothing on the website")
+        raise DemoError(f"customer {shown.customer_id} was offered nothing on the website")
     response = {
-        "customerId": customer_id,
+        "customerId": shown.customer_id,
         "recommendationId": answer["recommendationId"],
         "rank": 1,
         "outcome": "click",
         "idempotencyKey": f"click-{answer['recommendationId']}",
     }
     recorded = await shop.call("POST", "/api/v1/respond", response)
-    after = await shop.customer(customer_id)
+    # No pause: respond has answered, so both of these see the click.
+    again = await recommend(shop, shown.customer_id, "web", limit=ALL)
+    after = await shop.customer(shown.customer_id)
     return Loop(
-        customer_id=customer_id,
+        customer_id=shown.customer_id,
+        name=shown.name,
         offer=recorded["offerName"],
+        funnel=funnel,
         clicks_before=round(before["metrics"]["clicks_30d"]),
         clicks_after=round(after["metrics"]["clicks_30d"]),
+        moved=_moved(answer, again),
     )
 
 
-async def why_not(shop: Shop, customer_id: str) -> list[str]:
-    """What a trace says about the offers that were removed, one line each, those under a cap first."""
-    answer = await recommend(shop, customer_id, "push", limit=1, trace=True)
-    trace = await shop.call("GET", f"/api/v1/decision-traces/{answer['traceId']}")
-    (filtered,) = [stage for stage in trace["stages"] if stage["name"] == "filter"]
-    lines: list[str] = filtered["filtered"]
-    return sorted(lines, key=lambda line: "(frequency_cap" not in line)
-
-
-async def recommend(shop: Shop, customer_id: str, channel: str, **options: Any) -> Any:
-    """The answer to a recommend call.
-
-    Raises:
-        DemoError: the customer or flow is not known, or the server refuses.
-    """
-    body = {"customerId": customer_id, "channel": channel, **options}
-    answer = await shop.call("POST", "/api/v1/recommend", body)
-    if answer is None:
-        raise DemoError(f"recommend does not know customer {customer_id}")
-    return answer
+def _moved(before: Any, after: Any) -> tuple[str, Standing, Standing] | None:
+    """The first offer that scores otherwise in the second answer."""
+    known = {each["offerId"]: each for each in before["decisions"]}
+    for new in after["decisions"]:
+        old = known.get(new["offerId"])
+        if old is not None and old["score"] != new["score"]:
+            standings = [Standing(each["rank"], each["score"]) for each in (old, new)]
+            return new["offerName"], standings[0], standings[1]
+    return None

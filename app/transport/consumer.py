@@ -116,6 +116,16 @@ class MicroBatchConsumerThread(driver.AIOKafkaConsumerThread):
             self._ensure_consumer().pause(*map(driver.ensure_aiokafka_TP, changelogs))
         await super().on_partitions_assigned(assigned, generation_id)
 
+    async def on_thread_stop(self) -> None:
+        consumer = self._consumer
+        try:
+            await super().on_thread_stop()
+        except asyncio.CancelledError:
+            # Not this task is cancelled: while no broker answers, aiokafka's fetcher lets the cancellation of
+            # its own pause out of `stop`, whose last step is left then.
+            if consumer is not None:
+                await consumer._client.close()
+
     async def _fetch_records(  # type: ignore[override]  # handed to our own consumer only
         self,
         consumer: aiokafka.AIOKafkaConsumer,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tables.partition import Phase
-from tests.web.harness import HEADERS, PARTITIONS, Client, Worker
+from tests.web.harness import HEADERS, NOW_MS, PARTITIONS, Client, Worker
 
 
 async def test_ready_when_the_catalogue_and_every_owned_partition_are(client: Client) -> None:
@@ -33,6 +33,22 @@ async def test_what_is_not_ready_is_listed_with_phase_and_reason(worker: Worker,
     assert body["notReady"] == [{"partition": 2, "phase": "recovering", "reason": "reading its changelog"}]
     assert body["partitionsReady"] == PARTITIONS - 1
     assert body["requestId"] == response.headers["X-Request-Id"]
+
+
+async def test_a_partition_of_which_kafka_is_silent_is_listed(worker: Worker, client: Client) -> None:
+    partition = worker.partitions.get(1)
+    assert partition is not None
+    partition.heard_ms = NOW_MS - worker.settings.session_timeout_ms
+    assert (await client.get("/ready")).status == 200
+    worker.now_ms += 1
+    response = await client.get("/ready")
+    silent_s = worker.settings.session_timeout_ms // 1000
+    assert response.status == 503
+    assert (await response.json())["notReady"] == [
+        {"partition": 1, "phase": "silent", "reason": f"Kafka has not answered for {silent_s} s"}
+    ]
+    metrics = await (await client.get("/metrics")).text()
+    assert f"offertide_kafka_silence_seconds {silent_s}.001" in metrics
 
 
 async def test_not_ready_without_a_catalogue_or_partitions(tmp_path: Path) -> None:

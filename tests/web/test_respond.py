@@ -113,6 +113,14 @@ def test_the_key_may_come_in_the_header_and_must_agree() -> None:
             read_response(keyless, headers(Idempotency_Key=bad), TENANT, NOW_MS)
 
 
+def test_a_key_that_is_not_utf8_is_refused() -> None:
+    body = encode({**GOOD, "idempotencyKey": None})
+    # As the server hands over the byte 0xE9.
+    with pytest.raises(ApiError) as refused:
+        read_response(body, headers(Idempotency_Key="caf\udce9"), TENANT, NOW_MS)
+    assert [problem.message for problem in refused.value.problems] == ["must be UTF-8"]
+
+
 def test_the_tutorials_form_needs_no_key() -> None:
     body = {"customerId": "ann", "offerId": "vinyl", "outcomeType": "click"}
     response = read_response(encode(body), headers(), TENANT, NOW_MS)

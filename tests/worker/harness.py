@@ -84,6 +84,11 @@ class WorkerProcess:
             process.wait()
             raise AssertionError(f"worker did not stop in {timeout_s} s:\n{self.tail()}") from None
 
+    def signal(self, number: int) -> None:
+        """Send a signal and go on."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def wait(self, timeout_s: float) -> int:
         """The exit code of a worker that ends by itself.
 
