@@ -19,30 +19,20 @@ from typing import Any
 
 import msgspec
 
-from app.decision.fold import (
-    REFUSED,
-    Clock,
-    Verdict,
-    fold_decision,
-    fold_event,
-    fold_profile,
-    fold_response,
-    unpark,
-)
+from app.decision.fold import REFUSED, Clock, Verdict, fold_decision, fold_event, fold_profile
 from app.decision.ids import parse_routed_id
 from app.decision.records import (
     DecisionMade,
     Event,
-    Problem,
     ProfileWrite,
-    Refused,
     Response,
     decode_decision,
     decode_event,
     decode_profile,
     decode_response,
-    first_problems,
 )
+from app.decision.refusals import Problem, Refused, first_problems
+from app.decision.responses import fold_response, unpark
 from app.decision.state import Customer
 from config.metrics import Metrics
 from config.topics import (

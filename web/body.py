@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from aiohttp import web
 
-from app.decision.records import Problem, field_problems, malformed_message
+from app.decision.refusals import Problem, field_problems, malformed_message
 from web.errors import ApiError, invalid, too_large, unsupported_media_type
 
 DEPTH_MAX = 64

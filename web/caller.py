@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from multidict import CIMultiDictProxy
 
-from app.decision.records import Problem
+from app.decision.refusals import Problem
 from web.errors import invalid, unauthorized
 
 REQUEST_ID = "X-Request-Id"

@@ -10,7 +10,8 @@ import msgspec
 
 from app.decision.catalogue import TenantCatalogue
 from app.decision.metrics import read
-from app.decision.records import Problem, ProfileWrite, ShortText, profile_problems
+from app.decision.records import ProfileWrite, ShortText, profile_problems
+from app.decision.refusals import Problem
 from app.decision.state import AttributeValue, Contact, Customer, Profile, Recommendation
 from web.body import BodyType, top_field
 from web.errors import invalid

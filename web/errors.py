@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from app.decision.records import Problem, first_problems
+from app.decision.refusals import Problem, first_problems
 
 #: Seconds a caller should wait before a retry: a partition's recovery, or a moment's overload.
 RETRY_AFTER_S = 1

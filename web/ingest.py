@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from app.decision.fold import DUPLICATE, REFUSED
-from app.decision.records import CustomerId, Event, Instant, Problem, ShortText
+from app.decision.records import CustomerId, Event, Instant, ShortText
+from app.decision.refusals import Problem
 from config.topics import EVENTS
 from web.body import BodyType
 from web.errors import invalid

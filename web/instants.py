@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from app.decision.records import Problem
+from app.decision.refusals import Problem
 
 #: A caller's clock may be ahead by this much.
 AHEAD_MAX_MS = 5 * 60_000

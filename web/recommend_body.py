@@ -10,7 +10,8 @@ from msgspec import Meta
 from app.decision.catalogue import TenantCatalogue
 from app.decision.decide import DecisionRequest, PlacementRequest
 from app.decision.decision import LIMIT_MAX
-from app.decision.records import CustomerId, Problem, Reference, ShortText
+from app.decision.records import CustomerId, Reference, ShortText
+from app.decision.refusals import Problem
 from web.body import BodyType, one_value
 from web.errors import invalid
 

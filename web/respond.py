@@ -9,7 +9,9 @@ import msgspec
 from app.decision.catalogue import TenantCatalogue
 from app.decision.entities import OutcomeType
 from app.decision.fold import CONFLICT, DUPLICATE, PARKED, RECORDED, REFUSED, Verdict
-from app.decision.records import Problem, Target
+from app.decision.records import Target
+from app.decision.refusals import Problem
+from app.decision.responses import attributed
 from app.decision.targets import NoTarget, resolve_target
 from config.topics import RESPONSES
 from web.engine import Engine
@@ -62,7 +64,7 @@ class RespondView(ApiView):
         catalogue = engine.catalogue().tenant(call.tenant_id)
         outcome = known_outcome(response, catalogue)
         target = _target(engine, lease, response, catalogue, now_ms)
-        response.target = target
+        response.target = attributed(target, outcome, catalogue)
         verdict = await submit(engine, lease, RESPONSES, encode(response), _RETRY)
         _check(verdict)
         at = response.timestamp or instant(now_ms)

@@ -6,15 +6,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from app.decision.records import (
-    CustomerId,
-    Instant,
-    Problem,
-    Reference,
-    Response,
-    ShortText,
-    response_problems,
-)
+from app.decision.records import CustomerId, Instant, Reference, Response, ShortText, response_problems
+from app.decision.refusals import Problem
 from web.body import BodyType, one_value, top_field
 from web.caller import Headers
 from web.errors import invalid

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from app.decision.fold import Verdict
-from app.decision.records import Problem
+from app.decision.refusals import Problem
 from config.topics import HEADER_REQUEST
 from tables.publisher import PublishError
 from tables.waiters import FoldAbandonedError, WaitersFullError

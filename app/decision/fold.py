@@ -9,39 +9,28 @@ Rules:
 3.  A record counts once: by its offset (the caller's watermark) and by its idempotency key, remembered
     for 7 days or the customer's last 1,000, whichever is less.
 4.  Any profile, event or response makes the customer known.
-5.  Order across topics is not in the log, so a response may be folded before the decision it names. It
-    is parked, 20 a customer for 10 minutes, until that decision is folded.
-6.  A contact is an impression recorded by a response, or on a channel with implicit impressions the
-    decision itself; an impression of a decision that already counted as contact is no second one.
+5.  On a channel with implicit impressions the decision itself is a contact. (Responses: `responses`.)
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from app.decision.catalogue import CatalogSnapshot, TenantCatalogue
-from app.decision.ids import INTERACTION, stable_hash
+from app.decision.catalogue import CatalogSnapshot
+from app.decision.ids import stable_hash
 from app.decision.metrics import field_value, observe
 from app.decision.records import (
     FUTURE_LIMIT_MS,
     DecisionMade,
     Event,
-    Problem,
     ProfileWrite,
-    Refused,
-    Response,
-    Target,
-    decode_response,
     epoch_ms,
-    invalid,
     profile_bounds,
 )
+from app.decision.refusals import Problem, Refused, invalid
 from app.decision.state import (
     CONTACT_MAX,
     CONTACT_WINDOW_MS,
-    PARKED_BYTES,
-    PARKED_MAX,
-    PARKED_WINDOW_MS,
     RECOMMENDATION_MAX,
     RECOMMENDATION_WINDOW_MS,
     SEEN_MAX,
@@ -49,12 +38,10 @@ from app.decision.state import (
     AttributeValue,
     Contact,
     Customer,
-    Parked,
     Profile,
     Recommendation,
     Seen,
 )
-from app.decision.targets import NoTarget, resolve_target
 
 RECORDED = "recorded"
 DUPLICATE = "duplicate"
@@ -81,7 +68,6 @@ class Verdict(msgspec.Struct, frozen=True):
 
 _RECORDED = Verdict(RECORDED)
 _DUPLICATE = Verdict(DUPLICATE)
-_PARKED = Verdict(PARKED)
 
 
 def fold_event(customer: Customer, event: Event, written_ms: int, clock: Clock) -> Verdict:
@@ -95,12 +81,12 @@ def fold_event(customer: Customer, event: Event, written_ms: int, clock: Clock) 
     """
     at_ms = written_ms if event.timestamp is None else epoch_ms(event.timestamp)
     if at_ms > clock.now_ms + FUTURE_LIMIT_MS:
-        return _future(at_ms, clock)
+        return future(at_ms, clock)
     if event.event_id is not None and not _first_time(
         customer, stable_hash("event", event.event_id), 0, clock
     ):
         return _DUPLICATE
-    _know(customer, at_ms, clock)
+    know(customer, at_ms, clock)
     data = event.data or {}
     metrics = clock.catalogue.tenant(customer.tenant_id).metrics_for(event.type or "")
     for metric in metrics:
@@ -110,117 +96,17 @@ def fold_event(customer: Customer, event: Event, written_ms: int, clock: Clock) 
     return _RECORDED
 
 
-def fold_response(
-    customer: Customer, response: Response, written_ms: int, clock: Clock, source: str
-) -> Verdict:
-    """Record an outcome: once by its key, as contact when it is an impression, and into its metrics.
-
-    Args:
-        source: names the record when it has no idempotency key: topic, partition, offset.
-    """
-    tenant = clock.catalogue.tenant(customer.tenant_id)
-    outcome = tenant.outcome_type(response.outcome or "")
-    if outcome is None:
-        problem = Problem("outcome", f"outcome type {response.outcome} is not known")
-        return Verdict(REFUSED, refused=Refused("unresolved", (problem,)))
-    at_ms = written_ms if response.timestamp is None else epoch_ms(response.timestamp)
-    if at_ms > clock.now_ms + FUTURE_LIMIT_MS:
-        return _future(at_ms, clock)
-    target = response.target or resolve_target(response, customer.recommendations, tenant, clock.now_ms)
-    if isinstance(target, NoTarget):
-        if target.may_come and _park(customer, response, written_ms, clock, source):
-            return _PARKED
-        return Verdict(REFUSED, refused=Refused("unresolved", (target.problem,)))
-    key_hash = interaction_hash(customer, outcome.key, target, response.idempotency_key or source)
-    interaction_id = f"{INTERACTION}_{clock.partition:x}_{key_hash:016x}"
-    if response.idempotency_key is not None:
-        explicit = None if response.timestamp is None else at_ms
-        fingerprint = stable_hash(response.conversion_value, explicit)
-        known = seen_entry(customer, key_hash, clock.now_ms)
-        if known is not None:
-            status = DUPLICATE if known.fingerprint == fingerprint else CONFLICT
-            return Verdict(status, interaction_id)
-        _remember(customer, Seen(key_hash, clock.now_ms, fingerprint))
-    _know(customer, at_ms, clock)
-    if outcome.category == "impression" and not _counted_at_decision(target, tenant):
-        _add_contact(customer, target, at_ms, clock)
-    data = {
-        "conversionValue": response.conversion_value,
-        "offerId": target.offer_id,
-        "channelId": target.channel_id,
-    }
-    for metric in tenant.metrics_for(f"outcome.{outcome.key}"):
-        value = field_value(metric, data)
-        if value is not None:
-            observe(customer.metrics, metric, at_ms, value)
-    return Verdict(RECORDED, interaction_id)
-
-
-def interaction_hash(customer: Customer, outcome: str, target: Target, key: str) -> int:
-    """The scope of an idempotency key: tenant, customer, outcome, resolved target and the key itself."""
-    return stable_hash(
-        "response",
-        customer.tenant_id,
-        customer.customer_id,
-        outcome,
-        target.recommendation_id,
-        target.rank,
-        target.offer_id,
-        target.creative_id,
-        target.channel_id,
-        key,
-    )
-
-
 def fold_decision(customer: Customer, decision: DecisionMade, clock: Clock) -> Verdict:
     """Remember what was recommended, and count the contacts that the decision itself is."""
     if decision.at_ms > clock.now_ms + FUTURE_LIMIT_MS:
-        return _future(decision.at_ms, clock, "atMs")
+        return future(decision.at_ms, clock, "atMs")
     recommendation = recommendation_of(decision)
     horizon = clock.now_ms - RECOMMENDATION_WINDOW_MS
     customer.recommendations.append(recommendation)
     customer.recommendations.trim(RECOMMENDATION_MAX, lambda entry: entry.at_ms < horizon)
     for contact in contacts_of(decision):
-        _append_contact(customer, contact, clock)
+        append_contact(customer, contact, clock)
     return _RECORDED
-
-
-class Unparked(msgspec.Struct, frozen=True):
-    """A parked response whose waiting is over, and what became of it."""
-
-    parked: Parked
-    verdict: Verdict
-
-
-def unpark(customer: Customer, clock: Clock) -> list[Unparked]:
-    """Fold the parked responses whose decision has come; give up those that waited 10 minutes."""
-    if not customer.parked:
-        return []
-    waiting, customer.parked = customer.parked, []
-    known = {entry.recommendation_id for entry in customer.recommendations}
-    known |= {entry.trace_id for entry in customer.recommendations if entry.trace_id is not None}
-    done: list[Unparked] = []
-    for parked in waiting:
-        response = decode_response(parked.body)
-        if isinstance(response, Refused):
-            done.append(Unparked(parked, Verdict(REFUSED, refused=response)))
-        elif (response.recommendation_id or response.trace_id) in known:
-            verdict = fold_response(customer, response, parked.written_ms, clock, parked.source)
-            done.append(Unparked(parked, verdict))
-        elif parked.parked_ms <= clock.now_ms - PARKED_WINDOW_MS:
-            problem = Problem("recommendationId", "no such decision was folded within 10 minutes")
-            done.append(Unparked(parked, Verdict(REFUSED, refused=Refused("unresolved", (problem,)))))
-        else:
-            customer.parked.append(parked)
-    return done
-
-
-def _park(customer: Customer, response: Response, written_ms: int, clock: Clock, source: str) -> bool:
-    body = msgspec.json.encode(response)
-    if len(customer.parked) >= PARKED_MAX or len(body) > PARKED_BYTES:
-        return False
-    customer.parked.append(Parked(clock.now_ms, written_ms, source, body))
-    return True
 
 
 def recommendation_of(decision: DecisionMade) -> Recommendation:
@@ -289,11 +175,11 @@ def seen_entry(customer: Customer, key_hash: int, now_ms: int) -> Seen | None:
 def _first_time(customer: Customer, key_hash: int, fingerprint: int, clock: Clock) -> bool:
     if seen_entry(customer, key_hash, clock.now_ms) is not None:
         return False
-    _remember(customer, Seen(key_hash, clock.now_ms, fingerprint))
+    remember(customer, Seen(key_hash, clock.now_ms, fingerprint))
     return True
 
 
-def _remember(customer: Customer, entry: Seen) -> None:
+def remember(customer: Customer, entry: Seen) -> None:
     seen = customer.seen
     seen.append(entry)
     index = customer.seen_index
@@ -307,38 +193,20 @@ def _remember(customer: Customer, entry: Seen) -> None:
     seen.trim(SEEN_MAX, lambda old: old.at_ms <= horizon)
 
 
-def _know(customer: Customer, at_ms: int, clock: Clock) -> None:
+def know(customer: Customer, at_ms: int, clock: Clock) -> None:
     if customer.known_since_ms == 0:
         customer.known_since_ms = clock.now_ms
     if at_ms > customer.last_event_ms:
         customer.last_event_ms = at_ms
 
 
-def _counted_at_decision(target: Target, tenant: TenantCatalogue) -> bool:
-    channel = tenant.channel(target.channel_id)
-    implicit = channel is not None and channel.implicit
-    return implicit and target.attribution == "recommendation"
-
-
-def _add_contact(customer: Customer, target: Target, at_ms: int, clock: Clock) -> None:
-    contact = Contact(
-        at_ms=at_ms,
-        offer_id=target.offer_id,
-        creative_id=target.creative_id,
-        channel_id=target.channel_id,
-        category_id=target.category_id,
-        placement_id=target.placement_id,
-    )
-    _append_contact(customer, contact, clock)
-
-
-def _append_contact(customer: Customer, contact: Contact, clock: Clock) -> None:
+def append_contact(customer: Customer, contact: Contact, clock: Clock) -> None:
     horizon = clock.now_ms - CONTACT_WINDOW_MS
     customer.contacts.append(contact)
     customer.contacts.trim(CONTACT_MAX, lambda entry: entry.at_ms < horizon)
 
 
-def _future(at_ms: int, clock: Clock, field: str = "timestamp") -> Verdict:
+def future(at_ms: int, clock: Clock, field: str = "timestamp") -> Verdict:
     ahead_h = (at_ms - clock.now_ms) / 3_600_000
     problem = Problem(field, f"{ahead_h:.1f} hours ahead, at most 24")
     return Verdict(REFUSED, refused=Refused("future", (problem,)))

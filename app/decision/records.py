@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from app.decision.refusals import Problem, Refused, invalid, refusal
 from app.decision.state import AttributeValue, Shown, StoredId
 
 #: Events this far ahead of the fold's clock are dead-lettered: a wrong clock must not poison windows.
@@ -21,8 +22,6 @@ FUTURE_LIMIT_MS = 24 * 3_600_000
 #: A profile's attributes, encoded, at most.
 ATTRIBUTES_MAX_BYTES = 64 * 1024
 
-#: Characters of a problem's field or message.
-_TOLD_MAX = 500
 
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 
@@ -47,52 +46,11 @@ SHOWN_MAX_BYTES = 7 * 256 * 1024
 #: So many shown are within SHOWN_MAX_BYTES whatever their ids.
 SHOWN_SMALL = 500
 
-#: Problems told of one record or request, at most; the rest are counted.
-PROBLEMS_MAX = 50
 
 #: Consents in one write, and in one profile.
 CONSENTS_MAX = 200
 
 _TENANT = re.compile(r"[a-z0-9-]{1,64}")
-
-
-class Problem(msgspec.Struct, frozen=True):
-    """One bad field, by its path in the body, and what is wrong with it."""
-
-    field: str
-    message: str
-
-
-class Refused(msgspec.Struct, frozen=True):
-    """A record that cannot be folded.
-
-    `reason` is one of: too_large, malformed (not JSON, not UTF-8, too deep), invalid (bad fields), future
-    (its timestamp is too far ahead), unresolved (names an offer, creative, recommendation or outcome nobody
-    knows).
-    """
-
-    reason: str
-    problems: tuple[Problem, ...]
-
-
-def invalid(problems: Sequence[Problem]) -> Refused:
-    """Refused for these bad fields, of which there may be very many."""
-    return Refused("invalid", tuple(first_problems(problems)))
-
-
-def first_problems(problems: Sequence[Problem]) -> Sequence[Problem]:
-    """The problems to tell, PROBLEMS_MAX at most; if there are more, the last one says how many.
-
-    Their texts are cut too: a name or value quoted in them may be as long as the record.
-    """
-    told = [Problem(_cut(problem.field), _cut(problem.message)) for problem in problems[:PROBLEMS_MAX]]
-    if len(problems) > PROBLEMS_MAX:
-        told[-1] = Problem("", f"and {len(problems) - PROBLEMS_MAX + 1} more problems")
-    return told
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _TOLD_MAX else text[:_TOLD_MAX] + "…"
 
 
 class Event(msgspec.Struct, rename="camel"):
@@ -122,6 +80,9 @@ class Target(msgspec.Struct, frozen=True, rename="camel"):
     rank: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
     trace_id: StoredId | None = None
     attribution: StoredId = "direct"
+    #: The outcome's key and whether it is a contact, as respond resolved them; None when it did not.
+    outcome: StoredId | None = None
+    contact: bool = False
 
 
 class Response(msgspec.Struct, rename="camel"):
@@ -191,7 +152,6 @@ _event = msgspec.json.Decoder(Event)
 _response = msgspec.json.Decoder(Response)
 _profile = msgspec.json.Decoder(ProfileWrite)
 _decision = msgspec.json.Decoder(DecisionMade)
-_any = msgspec.json.Decoder()
 
 
 def decode_event(body: bytes) -> Event | Refused:
@@ -323,42 +283,3 @@ def _decode(decoder: msgspec.json.Decoder[R], kind: type[R], body: bytes) -> R |
         return decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return refusal(kind, body, error)
-
-
-def refusal(kind: type[msgspec.Struct], body: bytes, error: Exception) -> Refused:
-    """Why a body is not of this kind, with every bad field, not only the first."""
-    if not isinstance(error, msgspec.ValidationError):
-        return Refused("malformed", (Problem("", malformed_message(error)),))
-    try:
-        raw = _any.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as again:
-        return Refused("malformed", (Problem("", malformed_message(again)),))
-    if not isinstance(raw, dict):
-        return Refused("invalid", (Problem("", "must be a JSON object"),))
-    problems = field_problems(kind, raw)
-    return invalid(problems or [Problem("", str(error))])
-
-
-def malformed_message(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "nested too deeply"
-    if isinstance(error, UnicodeDecodeError):
-        return "not valid UTF-8"
-    return f"not valid JSON: {error}"
-
-
-def field_problems(kind: type[msgspec.Struct], raw: Mapping[str, object]) -> list[Problem]:
-    """Every field of `raw` that does not fit `kind`, checked one by one."""
-    problems: list[Problem] = []
-    for field in msgspec.structs.fields(kind):
-        name = field.encode_name
-        if name not in raw:
-            if field.required:
-                problems.append(Problem(name, f"{name} is required"))
-            continue
-        try:
-            msgspec.convert(raw[name], field.type)
-        except msgspec.ValidationError as error:
-            text, _, path = str(error).partition(" - at `$")
-            problems.append(Problem(name + path.rstrip("`"), text))
-    return problems

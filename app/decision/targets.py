@@ -18,7 +18,8 @@ import msgspec
 
 from app.decision.catalogue import TenantCatalogue
 from app.decision.ids import RECOMMENDATION, TRACE, parse_routed_id
-from app.decision.records import Problem, Response, Target
+from app.decision.records import Response, Target
+from app.decision.refusals import Problem
 from app.decision.state import RECOMMENDATION_WINDOW_MS, Recommendation, Shown
 
 

@@ -528,3 +528,26 @@ def test_a_record_on_which_the_program_fails_names_itself_and_is_given_up_as_poi
     (dead,) = bench.derived()
     assert dict(dead.headers)[HEADER_REASON] == b"internal"
     assert dead.value == record.value
+
+
+def test_what_respond_resolved_holds_under_whatever_catalogue_it_is_folded(bench: Bench) -> None:
+    target = {
+        "offerId": "o1",
+        "creativeId": "c1",
+        "channelId": "web",
+        "categoryId": "cat",
+        "outcome": "seen_twice",
+        "contact": True,
+    }
+    record = bench.record(RESPONSES, {"outcome": "seen_twice", "idempotencyKey": "k", "target": target})
+    bench.again(RESPONSES, record)
+    customer = bench.partition.customer(bench.key)
+    assert customer is not None
+    assert [contact.creative_id for contact in customer.contacts.entries] == ["c1"]
+    assert not bench.derived()
+
+
+def test_a_response_without_a_resolved_outcome_needs_one_the_catalogue_knows(bench: Bench) -> None:
+    bench.fold(RESPONSES, {"outcome": "seen_twice", "idempotencyKey": "k", "offerId": "o1"})
+    (dead,) = bench.derived()
+    assert dict(dead.headers)[HEADER_REASON] == b"unresolved"

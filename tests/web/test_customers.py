@@ -9,7 +9,8 @@ import pytest
 from yarl import URL
 
 from app.decision.fold import Clock, fold_event, fold_profile
-from app.decision.records import Event, ProfileWrite, Refused, decode_profile
+from app.decision.records import Event, ProfileWrite, decode_profile
+from app.decision.refusals import Refused
 from tables.layout import customer_key
 from tests.web.harness import HEADERS, NOW_MS, TENANT, Client, Worker
 from web.view import encode

@@ -6,7 +6,8 @@ import msgspec
 
 from app.decision.entities import BehaviouralMetric
 from app.decision.metrics import CompiledMetric, compile_metric, field_value, observe
-from app.decision.records import Event, Refused, decode_event, epoch_ms
+from app.decision.records import Event, decode_event, epoch_ms
+from app.decision.refusals import Refused
 from app.decision.state import Window
 from app.decision.validation import load_entity
 from tests.bench.catalogues import METRICS

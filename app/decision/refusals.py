@@ -1,0 +1,93 @@
+"""Why a record or request is refused: every bad field, in words its author can act on, and not too many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+#: Problems told of one record or request, at most; the rest are counted.
+PROBLEMS_MAX = 50
+
+#: Characters of a problem's field or message.
+_TOLD_MAX = 500
+
+_any = msgspec.json.Decoder()
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One bad field, by its path in the body, and what is wrong with it."""
+
+    field: str
+    message: str
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A record that cannot be folded.
+
+    `reason` is one of: too_large, malformed (not JSON, not UTF-8, too deep), invalid (bad fields), future
+    (its timestamp is too far ahead), unresolved (names an offer, creative, recommendation or outcome nobody
+    knows).
+    """
+
+    reason: str
+    problems: tuple[Problem, ...]
+
+
+def invalid(problems: Sequence[Problem]) -> Refused:
+    """Refused for these bad fields, of which there may be very many."""
+    return Refused("invalid", tuple(first_problems(problems)))
+
+
+def first_problems(problems: Sequence[Problem]) -> Sequence[Problem]:
+    """The problems to tell, PROBLEMS_MAX at most; if there are more, the last one says how many.
+
+    Their texts are cut too: a name or value quoted in them may be as long as the record.
+    """
+    told = [Problem(_cut(problem.field), _cut(problem.message)) for problem in problems[:PROBLEMS_MAX]]
+    if len(problems) > PROBLEMS_MAX:
+        told[-1] = Problem("", f"and {len(problems) - PROBLEMS_MAX + 1} more problems")
+    return told
+
+
+def refusal(kind: type[msgspec.Struct], body: bytes, error: Exception) -> Refused:
+    """Why a body is not of this kind, with every bad field, not only the first."""
+    if not isinstance(error, msgspec.ValidationError):
+        return Refused("malformed", (Problem("", malformed_message(error)),))
+    try:
+        raw = _any.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as again:
+        return Refused("malformed", (Problem("", malformed_message(again)),))
+    if not isinstance(raw, dict):
+        return Refused("invalid", (Problem("", "must be a JSON object"),))
+    problems = field_problems(kind, raw)
+    return invalid(problems or [Problem("", str(error))])
+
+
+def malformed_message(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return "not valid UTF-8"
+    return f"not valid JSON: {error}"
+
+
+def field_problems(kind: type[msgspec.Struct], raw: Mapping[str, object]) -> list[Problem]:
+    """Every field of `raw` that does not fit `kind`, checked one by one."""
+    problems: list[Problem] = []
+    for field in msgspec.structs.fields(kind):
+        name = field.encode_name
+        if name not in raw:
+            if field.required:
+                problems.append(Problem(name, f"{name} is required"))
+            continue
+        try:
+            msgspec.convert(raw[name], field.type)
+        except msgspec.ValidationError as error:
+            text, _, path = str(error).partition(" - at `$")
+            problems.append(Problem(name + path.rstrip("`"), text))
+    return problems
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _TOLD_MAX else text[:_TOLD_MAX] + "…"
