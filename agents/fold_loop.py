@@ -189,7 +189,7 @@ class FoldLoop:
             if time.perf_counter() > deadline:
                 await asyncio.sleep(0)
                 deadline = time.perf_counter() + SLICE_S
-        self.partition.passed(topic, floor, chunk.end)
+        self.partition.passed(topic, floor, chunk.end, chunk.records[-1] if chunk.records else None)
         self._metrics.records_folded_total.labels(CUSTOMER_TOPICS[topic]).inc(folded)
 
     async def _write(self, clock: Clock) -> None:

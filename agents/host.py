@@ -24,7 +24,7 @@ from agents.source import Source
 from app.decision.catalogue import CatalogSnapshot
 from config.metrics import Metrics
 from config.settings import Settings
-from config.topics import CUSTOMER_TOPICS, DELETE_RETENTION_MS, changelog_topic
+from config.topics import CUSTOMER_TOPICS, DELETE_RETENTION_MS, changelog_topic, topic_names
 from tables.changelog import (
     ChangelogReader,
     ChangelogWriter,
@@ -33,6 +33,7 @@ from tables.changelog import (
     take_back,
 )
 from tables.codec import MissingValueError
+from tables.marks import MarkReader, TopicChangedError
 from tables.partition import Partition, Partitions, Phase
 from tables.publisher import Publisher
 from tables.store import PartitionStore, StoreError, StoreMemory, remove_store
@@ -56,13 +57,6 @@ log = structlog.get_logger(__name__)
 
 class StoreTooOldError(Exception):
     """The store missed deletions that the changelog no longer has. It must be rebuilt."""
-
-
-class TopicCutError(Exception):
-    """A topic ends before what was folded of it: it was re-created or truncated. External.
-
-    Reading on would skip every new record up to the old position in silence, so the partition stands still.
-    """
 
 
 class Held(msgspec.Struct):
@@ -104,6 +98,8 @@ class Host:
         self._memory = StoreMemory(settings.rocksdb_cache_bytes, settings.rocksdb_write_buffer_bytes)
         self._topic = changelog_topic(settings.app_id)
         self._reader = ChangelogReader(self._topic, settings.bootstrap_servers, metrics)
+        names = topic_names(settings.app_id)
+        self._marks = MarkReader([names[name] for name in CUSTOMER_TOPICS], settings.bootstrap_servers)
         self._recoveries = asyncio.Semaphore(RECOVERIES)
         self._held: dict[int, Held] = {}
         self.source: Source | None = None
@@ -196,7 +192,7 @@ class Host:
             partition.reason = "waiting for the catalogue"
             await self._catalogue_ready()
             bounds = await source.bounds(number)
-            self._check_bounds(partition, bounds)
+            await self._check_topics(partition, bounds)
             held = self._held[number]
             loop = FoldLoop(
                 partition=partition,
@@ -251,24 +247,22 @@ class Host:
         )
         return end
 
-    def _check_bounds(self, partition: Partition, bounds: Mapping[int, tuple[int, int]]) -> None:
-        """Pass over records that the topic no longer keeps, and say so.
+    async def _check_topics(self, partition: Partition, bounds: Mapping[int, tuple[int, int]]) -> None:
+        """Pass over records that a topic no longer keeps, and say so.
 
         Raises:
-            TopicCutError: a topic has lost records that were folded.
+            TopicChangedError: a topic is not the one that was folded.
         """
-        for topic, (begin, end) in bounds.items():
-            position, name = partition.positions[topic], CUSTOMER_TOPICS[topic]
-            # The embedded broker does not tell a log's end rightly.
-            if position > end and self._settings.idempotent_producer:
-                raise TopicCutError(
-                    f"{name} ends at {end}, but was folded up to {position}: it was re-created or truncated. "
-                    "Restore it, or give this state up: delete the changelog topic and the data folder"
-                )
+        # The embedded broker does not tell a log's end rightly.
+        if self._settings.idempotent_producer:
+            await self._marks.check(partition.number, partition.control.marks, bounds)
+        for topic, (begin, _) in bounds.items():
+            position = partition.positions[topic]
             if position >= begin:
                 continue
             partition.positions[topic] = begin
             if position > 0:
+                name = CUSTOMER_TOPICS[topic]
                 log.error("records expired before they were folded", topic=name, first=position, next=begin)
 
     def _fail(self, partition: Partition, error: Exception) -> None:
@@ -314,7 +308,7 @@ _EXPECTED = (
     OSError,
     StoreError,
     ChunkGapError,
-    TopicCutError,
+    TopicChangedError,
     LandedElsewhereError,
     StoreAheadError,
 )

@@ -8,6 +8,8 @@ Rules:
     across topics is nowhere else in the log; a checker replays it from here.
 3.  `outbox_end` is the sequence number of the next derived record; below `outbox_published` all are known
     to be on Kafka.
+4.  `marks` says which record stood last before each position, so that a topic that was created again is
+    recognised (see `marks`).
 """
 
 from __future__ import annotations
@@ -16,6 +18,14 @@ import msgspec
 
 from config.topics import CUSTOMER_TOPICS
 from tables.layout import Kind, pack, unpack
+
+
+class Mark(msgspec.Struct, array_like=True, frozen=True):
+    """How to know a record again: its offset, time stamp in epoch milliseconds, CRC-32 of key and value."""
+
+    offset: int
+    timestamp_ms: int
+    checksum: int
 
 
 class Control(msgspec.Struct, array_like=True, frozen=True):
@@ -29,6 +39,7 @@ class Control(msgspec.Struct, array_like=True, frozen=True):
     catalogue_version: int
     outbox_end: int
     outbox_published: int
+    marks: tuple[Mark | None, ...] = ()
 
 
 #: Before the first batch.
@@ -41,6 +52,7 @@ ORIGIN = Control(
     catalogue_version=0,
     outbox_end=0,
     outbox_published=0,
+    marks=(None,) * len(CUSTOMER_TOPICS),
 )
 
 _encoder = msgspec.msgpack.Encoder()
@@ -58,7 +70,7 @@ def decode_control(value: bytes) -> Control:
         StateFormatError: an unknown version.
     """
     control = _decoder.decode(unpack(Kind.CONTROL, value))
-    missing = len(CUSTOMER_TOPICS) - len(control.positions)
-    if missing > 0:
-        return msgspec.structs.replace(control, positions=control.positions + (0,) * missing)
-    return control
+    count = len(CUSTOMER_TOPICS)
+    positions = control.positions + (0,) * (count - len(control.positions))
+    marks = control.marks + (None,) * (count - len(control.marks))
+    return msgspec.structs.replace(control, positions=positions, marks=marks)

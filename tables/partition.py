@@ -14,12 +14,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from enum import Enum
+from typing import Any
 
 from app.decision.state import Contact, Customer, Recommendation
 from config.metrics import Metrics
 from tables.codec import Change, MissingValueError, changes_of, load_customer, new_customer, settle
-from tables.control import ORIGIN, Control, encode_control
+from tables.control import ORIGIN, Control, Mark, encode_control
 from tables.layout import CONTROL_KEY, Kind, trace_key
+from tables.marks import mark_of
 from tables.outbox import Outbox
 from tables.overlays import Overlays
 from tables.store import PartitionStore
@@ -69,6 +71,7 @@ class Partition:
         self._changed: dict[bytes, Customer] = {}
         self._traces: list[Change] = []
         self._folded: list[tuple[int, int, int]] = []
+        self._marks: list[Mark | None] = list(ORIGIN.marks)
         self._hits = metrics.cache_hits_total
         self._misses = metrics.cache_misses_total
 
@@ -82,6 +85,7 @@ class Partition:
         self.store = store
         self.control = store.control()
         self.positions = list(self.control.positions)
+        self._marks = list(self.control.marks)
         self.outbox.restore(
             self.control.outbox_end, self.control.outbox_published, store.scan(Kind.OUTBOX.value)
         )
@@ -159,9 +163,11 @@ class Partition:
     def keep_trace(self, at_ms: int, trace_id: str, trace: bytes) -> None:
         self._traces.append((trace_key(at_ms, trace_id), trace))
 
-    def passed(self, topic: int, first: int, end: int) -> None:
-        """Records [first, end) of a topic are folded, skipped or dead-lettered."""
+    def passed(self, topic: int, first: int, end: int, last: Any = None) -> None:
+        """Records [first, end) of a topic are folded, skipped or dead-lettered; `last` is the last one."""
         self.positions[topic] = end
+        if last is not None:
+            self._marks[topic] = mark_of(last)
         self._folded.append((topic, first, end))
 
     @property
@@ -184,6 +190,7 @@ class Partition:
             catalogue_version=catalogue_version,
             outbox_end=self.outbox.end,
             outbox_published=self.outbox.published,
+            marks=tuple(self._marks),
         )
         return Batch(changes, control)
 

@@ -114,7 +114,7 @@ class Bench:
     def again(self, topic: str, record: Record) -> None:
         index = CUSTOMER_TOPICS.index(topic)
         self.folder.fold(index, record, self.clock)
-        self.partition.passed(index, record.offset, record.offset + 1)
+        self.partition.passed(index, record.offset, record.offset + 1, record)
 
     def write(self) -> None:
         """What the loop does once the changelog has the batch."""

@@ -294,8 +294,9 @@ async def _readable(app: OffertideApp, customer: str) -> None:
         await eventually(counted, 30, f"{customer} read again")
 
 
+@pytest.mark.parametrize("records", [4, 30])
 async def test_a_topic_that_was_recreated_stops_its_partition_and_says_so(
-    app_id: str, tmp_path: Path
+    app_id: str, tmp_path: Path, records: int
 ) -> None:
     with KafkaCluster(nodes=1) as cluster:
         broker = Broker(cluster.bootstrap, "kafka")
@@ -310,7 +311,7 @@ async def test_a_topic_that_was_recreated_stops_its_partition_and_says_so(
             await admin.delete_topics([topic])
         await asyncio.sleep(1)
         await ensure_topics(settings)
-        await produce_events(broker, app_id, _events("C1", 4), TENANT)
+        await produce_events(broker, app_id, _events("C1", records), TENANT)
         app = create_app(settings)
         await app.start_all()
         try:
