@@ -127,7 +127,7 @@ class FoldLoop:
             self._note_progress()
             self._publish_outbox()
             while not self._stopping:
-                self._check_store()
+                self._check_partition()
                 if self.inbox.shut and not len(self.inbox):
                     await self._refill()
                 if await self.inbox.wait(IDLE_S):
@@ -217,11 +217,13 @@ class FoldLoop:
         now_ms = wall_ms if back_ms > CLOCK_BACK_MS else max(wall_ms, stored_ms)
         return Clock(now_ms, self._catalogue(), self.partition.number)
 
-    def _check_store(self) -> None:
-        """Raise when a reader found the store damaged."""
-        store = self.partition.store
+    def _check_partition(self) -> None:
+        """Raise when a reader found the store damaged, or a writer what it wrote in doubt."""
+        store, doubt = self.partition.store, self.partition.doubt
         if store is not None and store.damage is not None:
             raise store.damage
+        if doubt is not None:
+            raise doubt
 
     async def _refill(self) -> None:
         """Read on from where the fold stands: the inbox was shut, and what came then dropped."""

@@ -49,7 +49,7 @@ from config.topics import (
     RESPONSES,
 )
 from tables.codec import MissingValueError, new_customer
-from tables.layout import StateFormatError, customer_key
+from tables.layout import FENCE_KEY, StateFormatError, customer_key
 from tables.partition import Partition, PartitionClosedError
 from tables.publisher import Derived
 from tables.routing import partition_of
@@ -161,6 +161,8 @@ class Folder:
 
     def _fold_any(self, topic: int, record: Any, clock: Clock) -> None:
         name = CUSTOMER_TOPICS[topic]
+        if record.key == FENCE_KEY:
+            return
         if self._poison and (topic, record.offset) in self._poison:
             refused = Refused("internal", (Problem("", "folding it failed twice; the log says how"),))
             self._answer(record, Verdict(REFUSED, refused=refused))

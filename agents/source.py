@@ -25,6 +25,10 @@ class Source(Protocol):
         """Seek there and fetch."""
         ...
 
+    async def confirmed(self, since_s: float) -> None:
+        """Return once the group has confirmed, after `since_s` (boot time), that this worker is in it."""
+        ...
+
     def pause(self, partition: int) -> None:
         """Fetch no more of this partition."""
         ...

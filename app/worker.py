@@ -26,6 +26,7 @@ from agents.host import Host
 from agents.streams import declare_agents
 from app.provision import ensure_topics, wait_for_broker
 from app.transport.consumer import ConsumerOptions, MicroBatchConsumer, MicroBatchTransport
+from app.transport.membership import Membership
 from app.transport.recovery import table_manager
 from app.transport.table import declare_table
 from config.metrics import Metrics, new_metrics
@@ -88,8 +89,9 @@ class OffertideApp(faust.App):
 class ConsumerSource:
     """The app's consumer as the partitions' source; topics by their index."""
 
-    def __init__(self, app: OffertideApp, names: Mapping[str, str]) -> None:
+    def __init__(self, app: OffertideApp, names: Mapping[str, str], membership: Membership) -> None:
         self._app = app
+        self._membership = membership
         self._topics = [names[name] for name in CUSTOMER_TOPICS]
 
     async def bounds(self, partition: int) -> Mapping[int, tuple[int, int]]:
@@ -109,6 +111,9 @@ class ConsumerSource:
         tps = self._tps(partition)
         await self._consumer.seek_to({tps[index]: offset for index, offset in positions.items()})
         self._consumer.resume_partitions(tps)
+
+    async def confirmed(self, since_s: float) -> None:
+        await self._membership.confirmed(since_s)
 
     def pause(self, partition: int) -> None:
         self._consumer.pause_partitions(self._tps(partition))
@@ -161,6 +166,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideA
         metrics=metrics,
         origin_id=origin_id,
     )
+    membership = Membership(settings.session_timeout_ms)
     positions = DurablePositions(names)
     positions.host = host
     app = OffertideApp(settings.app_id, **faust_settings(settings), TableManager=table_manager(host))
@@ -171,8 +177,9 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideA
         chunk_records=settings.batch_max_records,
         fetch_wait_ms=settings.fetch_wait_ms,
         positions=positions,
+        membership=membership,
     )
-    host.source = ConsumerSource(app, names)
+    host.source = ConsumerSource(app, names, membership)
     declare_table(app, TABLE, partitions, settings.partitions)
     declare_agents(app, host, names)
     engine = Engine(
@@ -181,6 +188,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideA
         publisher=publisher,
         catalogue=lambda: catalogue.snapshot,
         catalogue_ready=lambda: catalogue.ready,
+        lease_holds=membership.holds,
         metrics=metrics,
         origin_id=origin_id,
         clock_ms=lambda: time.time_ns() // 1_000_000,

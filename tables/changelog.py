@@ -4,8 +4,8 @@ Rules:
 
 1.  A batch goes out as one Kafka batch where it fits, else as several, one after the other, its control
     record last: what no control record follows is a batch torn by a crash, and never happened.
-2.  We are the only writer: each batch must land right after our last record. Elsewhere means that another
-    wrote, and that the store must be rebuilt.
+2.  We are the only writer (see `fencing`): each batch must land right after our last record. Elsewhere means
+    that another wrote all the same, and that the store must be rebuilt.
 3.  Recovery applies what continues the store's own position, in the log's order, up to the last control
     record. A torn batch behind it is then taken back in the log itself, key by key, since compaction keeps
     the last value of a key whether or not a control record followed.
@@ -17,12 +17,13 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from config.metrics import Metrics
 from config.topics import MESSAGE_MAX_BYTES
 from tables.codec import Change
-from tables.layout import CONTROL_KEY
+from tables.fencing import PartitionProducer
+from tables.layout import CONTROL_KEY, FENCE_KEY
 from tables.partition import Batch
 from tables.store import PartitionStore
 
@@ -43,38 +44,11 @@ class LandedElsewhereError(Exception):
 class ChangelogWriter:
     """Appends one partition's batches. A new one for each taking of the partition."""
 
-    def __init__(
-        self,
-        topic: str,
-        partition: int,
-        bootstrap: Sequence[str],
-        idempotent: bool,
-        timeout_ms: int,
-        metrics: Metrics,
-    ) -> None:
+    def __init__(self, topic: str, partition: int, producer: PartitionProducer, metrics: Metrics) -> None:
         self.topic = topic
         self.partition = partition
-        self._metrics = metrics
-        self._producer_arguments = {
-            "bootstrap_servers": list(bootstrap),
-            "acks": "all",
-            "enable_idempotence": idempotent,
-            "max_request_size": MESSAGE_MAX_BYTES,
-            "max_batch_size": MESSAGE_MAX_BYTES - 64 * 1024,
-            "request_timeout_ms": timeout_ms,
-            "retry_backoff_ms": 50,
-        }
-        self._producer: AIOKafkaProducer | None = None
-
-    async def start(self) -> None:
-        producer = AIOKafkaProducer(**self._producer_arguments)
-        await producer.start()
         self._producer = producer
-
-    async def stop(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            await producer.stop()
+        self._metrics = metrics
 
     async def append(self, batch: Batch, expected: int | None) -> tuple[int, int]:
         """First and last offset of the batch, once it is acknowledged.
@@ -101,9 +75,7 @@ class ChangelogWriter:
         return first, last
 
     async def _send(self, part: list[Change], now_ms: int) -> int:
-        producer = self._producer
-        if producer is None:
-            raise RuntimeError("the changelog producer is stopped")
+        producer = self._producer.kafka
         builder = producer.create_batch()
         size = 0
         for key, value in part:
@@ -171,7 +143,7 @@ class ChangelogReader:
             whole, torn = await _last_batch(consumer, tp, begin, end)
             applied = 0
             async for records in _read(consumer, tp, begin, whole):
-                changes = [(record.key, record.value) for record in records]
+                changes = [(record.key, record.value) for record in records if record.key != FENCE_KEY]
                 store.apply(changes, records[0].offset, records[-1].offset)
                 applied += len(records)
                 self._metrics.recovery_records_total.inc(len(records))
@@ -204,7 +176,7 @@ async def _last_batch(
                 if record.key == CONTROL_KEY:
                     whole = record.offset + 1
                     torn.clear()
-                else:
+                elif record.key != FENCE_KEY:
                     torn[record.key] = None
         if whole > begin or start == begin:
             return whole, tuple(torn)

@@ -11,6 +11,10 @@ Every key of a partition's store and changelog begins with one byte, its kind:
     O  outbox        O <sequence u64>                     derived records not yet known to be published
     Z  control       Z                                    the partition's position, last record of a batch
 
+on the changelog and on `decisions`, never in the store:
+
+    !fence           a new owner's epoch begins here
+
 and, in the store only, never in the changelog:
 
     !offset          the changelog offset this store has applied
@@ -48,6 +52,8 @@ class Kind(bytes, Enum):
 
 
 CONTROL_KEY = b"Z"
+#: On topics only: where a new owner's writes begin. Never applied to a store, never folded.
+FENCE_KEY = b"!fence"
 OFFSET_KEY = b"!offset"
 FORMAT_KEY = b"!format"
 

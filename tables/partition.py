@@ -20,6 +20,7 @@ from app.decision.state import Contact, Customer, Recommendation
 from config.metrics import Metrics
 from tables.codec import Change, MissingValueError, changes_of, load_customer, new_customer, settle
 from tables.control import ORIGIN, Control, Mark, encode_control
+from tables.fencing import PartitionProducer
 from tables.layout import CONTROL_KEY, Kind, trace_key
 from tables.marks import mark_of
 from tables.outbox import Outbox
@@ -60,6 +61,9 @@ class Partition:
         self.store: PartitionStore | None = None
         self.control: Control = ORIGIN
         self.positions: list[int] = list(ORIGIN.positions)
+        #: What writes its changelog and decisions, while it is held.
+        self.producer: PartitionProducer | None = None
+        self._doubt: tuple[int, Exception] | None = None
         #: When Kafka last answered a fetch of it, epoch milliseconds; 0 when that is not known.
         self.heard_ms = 0
         self.overlays = Overlays()
@@ -79,10 +83,11 @@ class Partition:
     def ready(self) -> bool:
         return self.phase is Phase.READY
 
-    def attach(self, store: PartitionStore) -> None:
+    def attach(self, store: PartitionStore, producer: PartitionProducer | None = None) -> None:
         """Take the recovered store's position as this partition's."""
         self.drop("recovered anew")
         self.store = store
+        self.producer = producer
         self.control = store.control()
         self.positions = list(self.control.positions)
         self._marks = list(self.control.marks)
@@ -99,7 +104,20 @@ class Partition:
         self.overlays.clear()
         self.waiters.abandon(reason)
         self.store = None
+        self.producer = None
+        self._doubt = None
         self.heard_ms = 0
+
+    def doubt_since(self, now_ms: int, error: Exception) -> None:
+        """Its producer failed: it was fenced, or what it sent may land late or after a gap."""
+        self._doubt = (now_ms, error)
+
+    @property
+    def doubt(self) -> Exception | None:
+        """Why it must be taken anew, once Kafka is heard again: behind a new fence, what landed is known."""
+        if self._doubt is None or self.heard_ms <= self._doubt[0]:
+            return None
+        return self._doubt[1]
 
     # -- reading
 
@@ -182,7 +200,7 @@ class Partition:
         changes.extend((key, None) for key in expired_traces)
         changes.extend(self.outbox.changes())
         control = Control(
-            epoch=self.control.epoch,
+            epoch=self.control.epoch if self.producer is None else self.producer.epoch,
             batch=self.control.batch + 1,
             positions=tuple(self.positions),
             folded=tuple(self._folded),

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     KafkaError,
     MessageSizeTooLargeError,
+    ProducerFenced,
     UnknownTopicOrPartitionError,
 )
 
@@ -105,6 +106,7 @@ class Publisher:
         value: bytes | None,
         headers: Headers = (),
         partition: int | None = None,
+        producer: AIOKafkaProducer | None = None,
     ) -> int:
         """The offset of the record, once all replicas that must hold it do.
 
@@ -113,11 +115,12 @@ class Publisher:
         Args:
             topic: a name of `config.topics`.
             partition: by default murmur2 of the key.
+            producer: another one to send with, the partition's own.
 
         Raises:
             PublishError: not acknowledged in time, or refused.
         """
-        producer = self._producer
+        producer = producer or self._producer
         if producer is None:
             raise PublishError("the producer is stopped", certain=True)
         if partition is None:
@@ -135,6 +138,8 @@ class Publisher:
         try:
             async with asyncio.timeout(self._timeout_s):
                 metadata = await asyncio.shield(sent)
+        except ProducerFenced as error:
+            raise PublishError(f"{topic}: another worker took the partition", certain=True) from error
         except (KafkaError, TimeoutError) as error:
             raise PublishError(f"{topic}: not acknowledged: {error!r}", certain=False) from error
         return int(metadata.offset)

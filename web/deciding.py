@@ -102,7 +102,7 @@ async def log_decision(engine: Engine, lease: Lease, made: Underway, catalogue: 
     overlays = lease.partition.overlays
     try:
         if made.trace_id is None:
-            await engine.publisher.publish(DECISIONS, lease.key, made.record, (), lease.partition.number)
+            await lease.publish(DECISIONS, made.record)
         else:
             await written(engine, lease, DECISIONS, made.record)
     except WaitersFullError as error:
@@ -111,6 +111,7 @@ async def log_decision(engine: Engine, lease: Lease, made: Underway, catalogue: 
     except PublishError as error:
         if error.certain:
             overlays.withdraw(made.sequence)
+        lease.partition.doubt_since(engine.clock_ms(), error)
         if _answered_without_log(made.decided, catalogue):
             return False
         if error.certain:

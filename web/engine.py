@@ -17,7 +17,8 @@ class Engine:
     """One worker, as its views see it.
 
     `origin_id` names this process in decision records; `clock_ms` is epoch milliseconds; `chance` gives
-    12 fresh hexadecimal digits.
+    12 fresh hexadecimal digits; `lease_holds` says whether the group counts this worker as a member for sure,
+    so that its state may be answered from.
     """
 
     settings: Settings
@@ -25,6 +26,7 @@ class Engine:
     publisher: Publisher
     catalogue: Callable[[], CatalogSnapshot]
     catalogue_ready: Callable[[], bool]
+    lease_holds: Callable[[], bool]
     metrics: Metrics
     origin_id: str
     clock_ms: Callable[[], int]

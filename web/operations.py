@@ -65,7 +65,7 @@ class ReadyView(ApiView):
         waiting = [one for each in owned if (one := _waiting(each, engine.clock_ms(), limit_ms)) is not None]
         catalogue_ready = engine.catalogue_ready()
         state = Readiness(
-            ready=catalogue_ready and bool(owned) and not waiting,
+            ready=catalogue_ready and bool(owned) and not waiting and engine.lease_holds(),
             catalogue_ready=catalogue_ready,
             catalogue_version=engine.catalogue().version,
             partitions_owned=len(owned),
@@ -119,4 +119,6 @@ def _why(state: Readiness) -> str:
         return "The catalogue is not read yet."
     if not state.partitions_owned:
         return "This worker owns no partition yet."
+    if not state.not_ready:
+        return "The group has not confirmed this worker lately."
     return f"{len(state.not_ready)} of {state.partitions_owned} partitions are not ready."

@@ -3,14 +3,17 @@
 Rules:
 
 1.  A request is served by the owner of the customer's partition, and only while that is ready.
-2.  An answer from state holds only while the partition stays the one it was read from. After every await,
-    before answering: `Lease.check`.
+2.  An answer from state holds only while the partition stays the one it was read from, and while the group
+    has lately confirmed this worker. After every await, before answering: `Lease.check`.
+3.  Decisions are published by the partition's own producer: one that was fenced cannot.
 """
 
 from __future__ import annotations
 
+from config.topics import DECISIONS
 from tables.layout import customer_key
 from tables.partition import Partition
+from tables.publisher import Headers
 from tables.routing import partition_of
 from web.engine import Engine
 from web.errors import ApiError, not_ready
@@ -32,6 +35,7 @@ class Lease:
         partition = self.partition
         return (
             partition.ready
+            and self._engine.lease_holds()
             and partition.store is self._store
             and self._engine.partitions.get(partition.number) is partition
         )
@@ -40,6 +44,17 @@ class Lease:
         """Raises ApiError, 503 NOT_READY, when the partition stopped or moved since."""
         if not self.holds():
             raise not_ready("The customer's partition stopped or moved meanwhile; retry.")
+
+    async def publish(self, topic: str, record: bytes, headers: Headers = ()) -> None:
+        """Publish a record of the customer. Nothing is awaited before the producer has it.
+
+        Raises:
+            PublishError: as of `Publisher.publish`.
+        """
+        own = self.partition.producer if topic == DECISIONS else None
+        producer = None if own is None else own.kafka
+        publisher, number = self._engine.publisher, self.partition.number
+        await publisher.publish(topic, self.key, record, headers, number, producer)
 
 
 def lease_customer(engine: Engine, tenant_id: str, customer_id: str) -> Lease:
@@ -69,6 +84,8 @@ def _lease(engine: Engine, number: int, key: bytes) -> Lease:
         raise _elsewhere(number)
     if not partition.ready:
         raise not_ready(f"The customer's partition is {partition.phase.value}; retry.")
+    if not engine.lease_holds():
+        raise not_ready("This worker's membership in its group is not confirmed; retry.")
     return Lease(engine, partition, key)
 
 

@@ -58,13 +58,17 @@ async def written(engine: Engine, lease: Lease, topic: str, record: bytes) -> Ve
     headers = ((HEADER_REQUEST, token.encode()),)
     try:
         try:
-            await engine.publisher.publish(topic, lease.key, record, headers, lease.partition.number)
+            await lease.publish(topic, record, headers)
         except PublishError as error:
             # A record that was folded was written, whatever its acknowledgement's fate.
             if error.certain or not waiting.done():
                 raise
         async with asyncio.timeout(engine.settings.read_your_writes_timeout_ms / 1000):
-            return await waiting
+            verdict = await waiting
+        if not lease.holds():
+            # Another may own the partition, and its fold says what became of the record.
+            raise FoldAbandonedError("the partition's lease ended meanwhile")
+        return verdict
     except TimeoutError:
         engine.metrics.waiters_expired_total.inc()
         raise

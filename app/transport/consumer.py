@@ -29,6 +29,7 @@ from faust.types import TP, Message
 from mode.utils.futures import notify
 
 from app.transport import tolerant_records
+from app.transport.membership import Membership
 
 #: Bytes of keys and values in one chunk; a single record may have more.
 CHUNK_BYTES = 1024 * 1024
@@ -94,6 +95,7 @@ class ConsumerOptions(msgspec.Struct, frozen=True):
     chunk_records: int
     fetch_wait_ms: int
     positions: Positions
+    membership: Membership
 
 
 class MicroBatchConsumerThread(driver.AIOKafkaConsumerThread):
@@ -108,6 +110,10 @@ class MicroBatchConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._isolation_level = "read_committed"
         consumer._fetch_max_wait_ms = self.options.fetch_wait_ms
         return consumer
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        self.options.membership.watch(self._ensure_consumer()._coordinator)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         # Changelogs are read by the recovery's own reader; fetching them here would only fill buffers.

@@ -21,6 +21,7 @@ from tables.changelog import (
 )
 from tables.codec import Change
 from tables.control import ORIGIN, Control
+from tables.fencing import PartitionProducer
 from tables.partition import Batch
 from tables.store import PartitionStore, StoreMemory
 from tests.kafka import clients
@@ -44,12 +45,12 @@ class Log:
 
     @asynccontextmanager
     async def writer(self) -> AsyncIterator[ChangelogWriter]:
-        writer = ChangelogWriter(self.topic, 0, [self.bootstrap], True, 5_000, new_metrics())
-        await writer.start()
+        producer = PartitionProducer([self.bootstrap], self.topic, 5_000)
+        await producer.start()
         try:
-            yield writer
+            yield ChangelogWriter(self.topic, 0, producer, new_metrics())
         finally:
-            await writer.stop()
+            await producer.stop()
 
     def store(self, name: str) -> PartitionStore:
         return PartitionStore(self.folder / name, self.memory)

@@ -16,6 +16,7 @@ from faust.types import TP, TransportT
 
 from agents.streams import ChunkSchema
 from app.transport.consumer import ConsumerOptions, MicroBatchConsumer, MicroBatchTransport
+from app.transport.membership import Membership
 from app.transport.recovery import table_manager
 from app.transport.table import HostedTable, declare_table
 from config.metrics import new_metrics
@@ -103,7 +104,7 @@ async def consuming(
         consumer_auto_offset_reset="earliest",
     )
     owner.app = app
-    app.options = ConsumerOptions(frozenset({owner.topic}), size, 20, owner)
+    app.options = ConsumerOptions(frozenset({owner.topic}), size, 20, owner, Membership(6_000))
     table = declare_table(app, "t", Partitions(2, 10, 10, new_metrics()), 2)
     assert isinstance(table, HostedTable)
     topic = app.topic(owner.topic, schema=ChunkSchema())

@@ -96,6 +96,7 @@ class Worker:
         )
         self.catalogue = snapshot()
         self.catalogue_ready = True
+        self.leased = True
         self.now_ms = NOW_MS
         self._memory = StoreMemory(8 << 20, 8 << 20)
         self._stores: list[PartitionStore] = []
@@ -106,6 +107,7 @@ class Worker:
             publisher=self.publisher,
             catalogue=lambda: self.catalogue,
             catalogue_ready=lambda: self.catalogue_ready,
+            lease_holds=lambda: self.leased,
             metrics=self.metrics,
             origin_id="0123456789abcdef",
             clock_ms=lambda: self.now_ms,

@@ -382,12 +382,19 @@ async def test_a_decision_that_kafka_may_have_taken_is_pending_and_counts(
             finally:
                 os.kill(cluster.pid(1), signal.SIGCONT)
             assert (status, body["code"]) == (503, "PENDING"), body
-            delivered = 0
-            for _ in range(6):
+            delivered = 1
+            for _ in range(60):
                 status, body = await client.post("/api/v1/recommend", recommend)
-                assert status == 200, body
-                delivered += len(body["decisions"])
-            assert delivered == 1, "the second one may have reached the customer's log, so it counts"
+                if status == 200 and not body["decisions"]:
+                    break
+                # What became of the record in doubt is known once the partition was taken anew.
+                assert status == 200 or body["code"] == "NOT_READY", body
+                delivered += len(body["decisions"]) if status == 200 else 0
+                await asyncio.sleep(0.2)
+            partition = _owner(app, "C1")
+            key = customer_key(TENANT, "C1")
+            assert len(partition.contacts(key, partition.customer(key))) == 3
+            assert delivered in (2, 3), "the one in doubt counts if it landed, and only then"
 
 
 async def test_ready_says_when_kafka_is_silent(app_id: str, tmp_path: Path) -> None:
@@ -401,7 +408,8 @@ async def test_ready_says_when_kafka_is_silent(app_id: str, tmp_path: Path) -> N
 
             async def silent() -> bool:
                 status, body = await client.get("/ready")
-                return status == 503 and "Kafka has not answered" in body["notReady"][0]["reason"]
+                silent = [one for one in body["notReady"] if "Kafka has not answered" in one["reason"]]
+                return status == 503 and len(silent) == settings.partitions
 
             await eventually(silent, 30, "/ready says that Kafka is silent")
             await asyncio.to_thread(cluster.start_node, 1)

@@ -1,0 +1,167 @@
+"""Bringing a partition to the point where it can be folded.
+
+The order, each step founded on the one before: the group confirms that the partition is ours → a new producer
+epoch → fence records on changelog and `decisions` (nothing of an earlier owner lands behind them) → the store
+is opened and brought level with the changelog up to the fence, a torn batch taken back → the catalogue → the
+ends of the customer topics, and whether they still are the topics that were folded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from agents.held import Held
+from agents.source import Source
+from config.metrics import Metrics
+from config.settings import Settings
+from config.topics import CUSTOMER_TOPICS, DECISIONS, DELETE_RETENTION_MS, changelog_topic, topic_names
+from tables.changelog import ChangelogReader, ChangelogWriter, take_back
+from tables.fencing import PartitionProducer
+from tables.marks import MarkReader
+from tables.partition import Partition, Phase
+from tables.store import PartitionStore, StoreMemory, remove_store
+
+#: Changelogs read back at the same time.
+RECOVERIES = 4
+
+log = structlog.get_logger(__name__)
+
+
+class StoreTooOldError(Exception):
+    """The store missed deletions that the changelog no longer has. It must be rebuilt."""
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """A partition ready to be folded.
+
+    `changelog_end` is where its first batch must land, None when the broker cannot say; `ends` the offsets to
+    fold up to before it is ready, by topic index.
+    """
+
+    writer: ChangelogWriter
+    changelog_end: int | None
+    ends: Mapping[int, int]
+
+
+class Taker:
+    """Takes the partitions of one worker.
+
+    Args:
+        catalogue_ready: returns once there is a catalogue.
+        wall_ms: epoch milliseconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        catalogue_ready: Callable[[], Awaitable[None]],
+        metrics: Metrics,
+        wall_ms: Callable[[], int],
+    ) -> None:
+        self._settings = settings
+        self._catalogue_ready = catalogue_ready
+        self._metrics = metrics
+        self._wall_ms = wall_ms
+        self._memory = StoreMemory(settings.rocksdb_cache_bytes, settings.rocksdb_write_buffer_bytes)
+        self._changelog = changelog_topic(settings.app_id)
+        names = topic_names(settings.app_id)
+        self._decisions = names[DECISIONS]
+        self._reader = ChangelogReader(self._changelog, settings.bootstrap_servers, metrics)
+        self._marks = MarkReader([names[name] for name in CUSTOMER_TOPICS], settings.bootstrap_servers)
+        self._recoveries = asyncio.Semaphore(RECOVERIES)
+
+    def producer(self, number: int) -> PartitionProducer:
+        """The producer of one taking, not started. The embedded broker knows no epochs."""
+        settings = self._settings
+        fenced = settings.idempotent_producer
+        return PartitionProducer(
+            settings.bootstrap_servers,
+            f"{settings.app_id}-{number}" if fenced else None,
+            settings.publish_timeout_ms,
+        )
+
+    async def take(self, held: Held, producer: PartitionProducer, source: Source) -> Taken:
+        """Take a partition; its store is attached then, and `producer` started.
+
+        Raises:
+            Exception: whatever stands in the way; what was opened is in `held`, for its owner to close.
+        """
+        partition = held.partition
+        partition.phase, partition.reason = Phase.RECOVERING, "waiting for its group's confirmation"
+        await source.confirmed(held.failed_s)
+        partition.reason = "waiting for its turn to recover"
+        async with self._recoveries:
+            await producer.start()
+            writer = ChangelogWriter(self._changelog, partition.number, producer, self._metrics)
+            await self._fence(partition, producer)
+            end = await self._recover(held, writer, producer)
+        partition.reason = "waiting for the catalogue"
+        await self._catalogue_ready()
+        bounds = await source.bounds(partition.number)
+        await self._check_topics(partition, bounds)
+        ends = {topic: end for topic, (_, end) in bounds.items()}
+        # The embedded broker does not tell a log's end rightly.
+        return Taken(writer, end if self._settings.idempotent_producer else None, ends)
+
+    async def _fence(self, partition: Partition, producer: PartitionProducer) -> None:
+        if self._settings.idempotent_producer:
+            partition.reason = "fencing its earlier owner"
+            await producer.fence(self._changelog, partition.number)
+            await producer.fence(self._decisions, partition.number)
+
+    async def _recover(self, held: Held, writer: ChangelogWriter, producer: PartitionProducer) -> int:
+        """Bring the store level with its changelog and attach it; returns where the changelog ends."""
+        partition, number = held.partition, held.partition.number
+        partition.reason = "reading its changelog"
+        started = time.monotonic()
+        if held.rebuild:
+            await asyncio.to_thread(remove_store, self._store_path(number))
+            held.rebuild = False
+            self._metrics.recoveries_total.labels("rebuilt").inc()
+        held.store = store = PartitionStore(self._store_path(number), self._memory)
+        idle_ms = self._wall_ms() - store.control().now_ms
+        if store.offset >= 0 and idle_ms > DELETE_RETENTION_MS:
+            raise StoreTooOldError(f"the store was last written {idle_ms} ms ago")
+        if not self._settings.idempotent_producer:
+            # The embedded broker cannot say where a log ends. It lives as long as this process, which is
+            # its only writer: what the store holds is what the changelog holds.
+            partition.attach(store, producer)
+            return store.offset + 1
+        recovered = await self._reader.recover(store, number)
+        end = await take_back(writer, store, recovered)
+        partition.attach(store, producer)
+        log.info(
+            "partition recovered",
+            partition=number,
+            records=recovered.applied,
+            taken_back=len(recovered.torn),
+            epoch=producer.epoch,
+            seconds=round(time.monotonic() - started, 3),
+        )
+        return end
+
+    async def _check_topics(self, partition: Partition, bounds: Mapping[int, tuple[int, int]]) -> None:
+        """Pass over records that a topic no longer keeps, and say so.
+
+        Raises:
+            TopicChangedError: a topic is not the one that was folded.
+        """
+        if self._settings.idempotent_producer:
+            await self._marks.check(partition.number, partition.control.marks, bounds)
+        for topic, (begin, _) in bounds.items():
+            position = partition.positions[topic]
+            if position >= begin:
+                continue
+            partition.positions[topic] = begin
+            if position > 0:
+                name = CUSTOMER_TOPICS[topic]
+                log.error("records expired before they were folded", topic=name, first=position, next=begin)
+
+    def _store_path(self, number: int) -> Path:
+        return self._settings.data_dir / self._settings.app_id / "stores" / f"{number}.db"
