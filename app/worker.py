@@ -27,14 +27,16 @@ from agents.streams import declare_agents
 from app.provision import ensure_topics, wait_for_broker
 from app.transport.consumer import ConsumerOptions, MicroBatchConsumer, MicroBatchTransport
 from app.transport.membership import Membership
+from app.transport.owners import Owners
 from app.transport.recovery import table_manager
 from app.transport.table import declare_table
 from config.metrics import Metrics, new_metrics
 from config.settings import Settings
-from config.topics import CUSTOMER_TOPICS, TABLE, topic_names
+from config.topics import CUSTOMER_TOPICS, TABLE, changelog_topic, topic_names
 from tables.partition import Partitions
 from tables.publisher import Publisher
 from web.engine import Engine
+from web.forwarding import Forwarder
 from web.routes import mount
 
 log = structlog.get_logger(__name__)
@@ -56,6 +58,7 @@ class OffertideApp(faust.App):
     catalogue: CatalogueReader
     host: Host
     partitions: Partitions
+    forwarder: Forwarder
     metrics: Metrics
     settings: Settings
 
@@ -82,6 +85,7 @@ class OffertideApp(faust.App):
     async def stop_all(self) -> None:
         """Stop cleanly: finish the batches in hand, flush, leave the group."""
         await self.stop()
+        await self.forwarder.close()
         await self.catalogue.stop()
         await self.publisher.stop()
 
@@ -189,12 +193,13 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideA
         catalogue=lambda: catalogue.snapshot,
         catalogue_ready=lambda: catalogue.ready,
         lease_holds=membership.holds,
+        owners=Owners(app, changelog_topic(settings.app_id)),
         metrics=metrics,
         origin_id=origin_id,
         clock_ms=lambda: time.time_ns() // 1_000_000,
         chance=lambda: secrets.token_hex(6),
     )
-    mount(app, engine)
+    app.forwarder = mount(app, engine)
     return app
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from app.decision.catalogue import CatalogSnapshot
@@ -18,7 +18,7 @@ class Engine:
 
     `origin_id` names this process in decision records; `clock_ms` is epoch milliseconds; `chance` gives
     12 fresh hexadecimal digits; `lease_holds` says whether the group counts this worker as a member for sure,
-    so that its state may be answered from.
+    so that its state may be answered from; `owners` is the worker URL of each partition, as the group has it.
     """
 
     settings: Settings
@@ -27,6 +27,7 @@ class Engine:
     catalogue: Callable[[], CatalogSnapshot]
     catalogue_ready: Callable[[], bool]
     lease_holds: Callable[[], bool]
+    owners: Callable[[], Mapping[int, str]]
     metrics: Metrics
     origin_id: str
     clock_ms: Callable[[], int]

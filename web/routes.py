@@ -7,10 +7,12 @@ from faust.web.base import BlueprintManager
 
 from web.customers import CustomerView
 from web.engine import Engine
+from web.forwarding import Forwarder
 from web.ingest import IngestView
 from web.operations import HealthView, MetricsView, ReadyView
 from web.recommend import RecommendView
 from web.respond import CaptureView, RespondView
+from web.topology import TopologyView
 from web.traces import TraceView
 from web.view import ApiView, NotFoundView, Traffic
 
@@ -24,14 +26,20 @@ VIEWS: tuple[type[ApiView], ...] = (
     HealthView,
     ReadyView,
     MetricsView,
+    TopologyView,
     NotFoundView,
 )
 
 
-def mount(app: faust.App, engine: Engine) -> None:
-    """Put all views into the app's web server, in place of Faust's own pages, which show customer data."""
+def mount(app: faust.App, engine: Engine) -> Forwarder:
+    """Put all views into the app's web server, in place of Faust's own pages, which show customer data.
+
+    Returns what sends requests on to other workers, for its owner to close.
+    """
     app.web.blueprints = BlueprintManager()
     traffic = Traffic(engine.settings.max_in_flight)
+    forwarder = Forwarder(engine.settings, engine.owners, engine.metrics)
     for view in VIEWS:
-        bound = type(view.__name__, (view,), {"engine": engine, "traffic": traffic})
+        bound = type(view.__name__, (view,), {"engine": engine, "traffic": traffic, "forwarder": forwarder})
         app.web.add_view(bound)
+    return forwarder

@@ -2,7 +2,8 @@
 
 Rules:
 
-1.  A request is served by the owner of the customer's partition, and only while that is ready.
+1.  A request is served by the owner of the customer's partition, and only while that is ready; any other
+    worker sends it on to the owner (see `forwarding`), before anything of it is done.
 2.  An answer from state holds only while the partition stays the one it was read from, and while the group
     has lately confirmed this worker. After every await, before answering: `Lease.check`.
 3.  Decisions are published by the partition's own producer: one that was fenced cannot.
@@ -16,7 +17,8 @@ from tables.partition import Partition
 from tables.publisher import Headers
 from tables.routing import partition_of
 from web.engine import Engine
-from web.errors import ApiError, not_ready
+from web.errors import not_ready
+from web.forwarding import ElsewhereError
 
 
 class Lease:
@@ -61,7 +63,8 @@ def lease_customer(engine: Engine, tenant_id: str, customer_id: str) -> Lease:
     """The customer's partition.
 
     Raises:
-        ApiError: 503 NOT_READY when it is not here or not ready.
+        ElsewhereError: it is not on this worker.
+        ApiError: 503 NOT_READY when it is, and not ready.
     """
     key = customer_key(tenant_id, customer_id)
     return _lease(engine, partition_of(key, engine.settings.partitions), key)
@@ -71,24 +74,18 @@ def lease_partition(engine: Engine, number: int) -> Lease:
     """A partition by its number, for ids that carry it.
 
     Raises:
-        ApiError: 503 NOT_READY when it is not here or not ready.
+        ElsewhereError: it is not on this worker.
+        ApiError: 503 NOT_READY when it is, and not ready.
     """
     return _lease(engine, number, b"")
 
 
 def _lease(engine: Engine, number: int, key: bytes) -> Lease:
-    if not engine.catalogue_ready():
-        raise not_ready("The catalogue is not read yet; retry.")
     partition = engine.partitions.get(number)
     if partition is None:
-        raise _elsewhere(number)
+        raise ElsewhereError(number)
     if not partition.ready:
         raise not_ready(f"The customer's partition is {partition.phase.value}; retry.")
     if not engine.lease_holds():
         raise not_ready("This worker's membership in its group is not confirmed; retry.")
     return Lease(engine, partition, key)
-
-
-def _elsewhere(number: int) -> ApiError:
-    """Where requests for another worker's partition end; forwarding them to their owner begins here."""
-    return not_ready(f"Partition {number} is not on this worker; retry.")

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 from aiohttp import web
 from faust.web import View
+from multidict import CIMultiDict
 
 from tables.codec import MissingValueError
 from tables.partition import PartitionClosedError
@@ -23,6 +24,7 @@ from web.body import read_body
 from web.caller import REQUEST_ID, Headers, request_id, tenant
 from web.engine import Engine
 from web.errors import ApiError, ErrorBody, internal_error, method_not_allowed, not_ready, overloaded
+from web.forwarding import ElsewhereError, Forwarder
 
 log = structlog.get_logger(__name__)
 
@@ -84,10 +86,11 @@ Method = Callable[[Call], Awaitable[Answer]]
 
 
 class ApiView(View):
-    """One path of the contract. `routes.mount` binds `engine` and `traffic` before it is used."""
+    """One path of the contract. `routes.mount` binds what it works with before it is used."""
 
     engine: ClassVar[Engine]
     traffic: ClassVar[Traffic]
+    forwarder: ClassVar[Forwarder]
     #: Operations need no tenant and are answered under overload too.
     operational: ClassVar[bool] = False
 
@@ -129,7 +132,7 @@ class ApiView(View):
         finally:
             traffic.in_flight -= 1
         self._count(request.method, answer.status, time.perf_counter() - started_s)
-        headers = {"Content-Type": answer.content_type, REQUEST_ID: own_id}
+        headers = CIMultiDict({"Content-Type": answer.content_type, REQUEST_ID: own_id})
         if answer.headers:
             headers.update(answer.headers)
         response = web.Response(body=answer.body, status=answer.status, headers=headers)
@@ -151,7 +154,13 @@ class ApiView(View):
         body = b""
         if method in _WITH_BODY:
             body = await read_body(request, self.engine.settings.body_limit_bytes)
-        return await handler(Call(own_id, tenant_id, request.headers, request.match_info, body))
+        if not self.engine.catalogue_ready():
+            raise not_ready("The catalogue is not read yet; retry.")
+        try:
+            return await handler(Call(own_id, tenant_id, request.headers, request.match_info, body))
+        except ElsewhereError as elsewhere:
+            owners = await self.forwarder.forward(request, body, own_id, elsewhere.partition)
+            return Answer(owners.body, owners.status, owners.headers)
 
     def _count(self, method: str, status: int, seconds: float) -> None:
         counter = self._counters.get((method, status))

@@ -98,6 +98,7 @@ class Worker:
         self.catalogue_ready = True
         self.leased = True
         self.now_ms = NOW_MS
+        self.owners: dict[int, str] = {}
         self._memory = StoreMemory(8 << 20, 8 << 20)
         self._stores: list[PartitionStore] = []
         chances = itertools.count(1)
@@ -108,6 +109,7 @@ class Worker:
             catalogue=lambda: self.catalogue,
             catalogue_ready=lambda: self.catalogue_ready,
             lease_holds=lambda: self.leased,
+            owners=lambda: self.owners,
             metrics=self.metrics,
             origin_id="0123456789abcdef",
             clock_ms=lambda: self.now_ms,
@@ -145,10 +147,11 @@ class Worker:
         app = faust.App(
             name, autodiscover=False, broker="kafka://127.0.0.1:1", datadir=self.settings.data_dir
         )
-        mount(app, self.engine)
+        forwarder = mount(app, self.engine)
         app.web.init_server()
         async with TestClient(TestServer(cast(WebServer, app.web).web_app)) as client:
             yield client
+        await forwarder.close()
 
 
 Client = TestClient[Any, Any]

@@ -1,0 +1,196 @@
+"""A request at a worker that does not own its customer: sent on to the owner, whole, and once."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from app.child import free_ports
+from tests.web.harness import HEADERS, PARTITIONS, Client, Worker, running
+
+RESPONSE = {"customerId": "ann", "offerId": "vinyl", "outcomeType": "click"}
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Worker]:
+    """A worker that owns nothing."""
+    worker = Worker(tmp_path / "other", web_port=free_ports(1)[0])
+    yield worker
+    worker.close()
+
+
+@pytest.fixture
+async def asked(other: Worker) -> AsyncIterator[Client]:
+    """A client of the worker that owns nothing."""
+    async with other.client("other") as client:
+        yield client
+
+
+@pytest.fixture
+async def owner(tmp_path: Path, other: Worker) -> AsyncIterator[tuple[Worker, Client]]:
+    """A worker that owns everything, known to the other one."""
+    with running(tmp_path / "owner") as worker:
+        async with worker.client("owner") as client:
+            other.owners = dict.fromkeys(range(PARTITIONS), _url(client))
+            yield worker, client
+
+
+def _url(client: Client) -> str:
+    return str(client.make_url("/")).rstrip("/")
+
+
+@asynccontextmanager
+async def _answering(worker: Worker, handler: Any) -> AsyncIterator[None]:
+    """A server that stands where the owner would be."""
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    async with TestServer(app) as server:
+        worker.owners = dict.fromkeys(range(PARTITIONS), str(server.make_url("/")).rstrip("/"))
+        yield
+
+
+async def test_the_owners_answer_comes_back_as_it_is(
+    other: Worker, asked: Client, owner: tuple[Worker, Client]
+) -> None:
+    worker, direct = owner
+    worker.know("ann/1")
+    headers = {**HEADERS, "X-Request-Id": "mine"}
+    for method, path in (("GET", "/api/v1/customers/ann%2F1"), ("GET", "/api/v1/customers/bob?x=%20y&x")):
+        for verb in (method, "HEAD"):
+            through = await asked.request(verb, path, headers=headers)
+            at_owner = await direct.request(verb, path, headers=headers)
+            assert through.status == at_owner.status
+            assert await through.read() == await at_owner.read()
+            names = ("Content-Type", "Content-Length", "X-Request-Id", "Retry-After")
+            assert [through.headers.get(name) for name in names] == [
+                at_owner.headers.get(name) for name in names
+            ]
+    assert other.metrics.http_forwarded_total.labels("answered")._value.get() == 4
+
+
+async def test_a_refusal_of_the_owner_comes_back_too(asked: Client, owner: tuple[Worker, Client]) -> None:
+    worker, _ = owner
+    worker.leased = False
+    response = await asked.post("/api/v1/recommend", json={"customerId": "ann"}, headers=HEADERS)
+    body = await response.json()
+    assert (response.status, body["code"], response.headers["Retry-After"]) == (503, "NOT_READY", "1")
+    assert "membership" in body["error"]
+
+
+async def test_method_path_body_and_headers_are_sent_as_they_came(other: Worker, asked: Client) -> None:
+    seen: list[Any] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append((request.method, request.raw_path, request.headers.copy(), await request.read()))
+        return web.Response(status=207, body=b"\x00\xff", headers={"X-Owner": "yes", "ETag": '"1"'})
+
+    headers = {**HEADERS, "Idempotency-Key": "k/1", "Connection": "X-Mine, keep-alive", "X-Mine": "dropped"}
+    body = json.dumps(RESPONSE).encode()
+    async with _answering(other, handler):
+        response = await asked.post(
+            "/api/v1/respond?a=b%26c+d%20e",
+            data=gzip.compress(body),
+            headers={**headers, "Content-Type": "application/json", "Content-Encoding": "gzip"},
+        )
+        assert (response.status, await response.read()) == (207, b"\x00\xff")
+        assert (response.headers["X-Owner"], response.headers["ETag"]) == ("yes", '"1"')
+    method, path, received, received_body = seen[0]
+    assert (method, path, received_body) == ("POST", "/api/v1/respond?a=b%26c+d%20e", body)
+    assert received["Idempotency-Key"] == "k/1"
+    assert received["X-Tenant-Id"] == HEADERS["X-Tenant-Id"]
+    assert received["X-Request-Id"] == response.headers["X-Request-Id"]
+    assert received["X-Offertide-Forwarded-By"] == other.settings.worker_url
+    assert "X-Mine" not in received
+    assert "Content-Encoding" not in received
+
+
+async def test_a_request_that_was_sent_on_is_not_sent_on_again(
+    other: Worker, asked: Client, owner: tuple[Worker, Client]
+) -> None:
+    worker, _ = owner
+    for number in range(PARTITIONS):
+        worker.partitions.release(number, "moved")
+    worker.owners = dict.fromkeys(range(PARTITIONS), _url(asked))
+    response = await asked.get("/api/v1/customers/ann", headers=HEADERS)
+    assert response.status == 503
+    assert "moves" in (await response.json())["error"]
+    assert worker.metrics.http_forwarded_total.labels("refused")._value.get() == 1
+
+
+@pytest.mark.parametrize("known", ["nobody", "itself"])
+async def test_without_an_owner_it_is_not_ready(other: Worker, asked: Client, known: str) -> None:
+    if known == "itself":
+        other.owners = dict.fromkeys(range(PARTITIONS), other.settings.worker_url)
+    response = await asked.post("/api/v1/respond", json=RESPONSE, headers=HEADERS)
+    assert (response.status, response.headers["Retry-After"]) == (503, "1")
+    assert (await response.json())["code"] == "NOT_READY"
+
+
+async def test_an_owner_that_is_gone_did_not_get_it(other: Worker, asked: Client) -> None:
+    other.owners = dict.fromkeys(range(PARTITIONS), f"http://127.0.0.1:{free_ports(1)[0]}")
+    response = await asked.post("/api/v1/respond", json=RESPONSE, headers=HEADERS)
+    assert (response.status, (await response.json())["code"]) == (503, "NOT_READY")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "code"),
+    [
+        ("GET", "/api/v1/customers/ann", None, "NOT_READY"),
+        ("POST", "/api/v1/respond", RESPONSE, "PENDING"),
+        ("PUT", "/api/v1/customers/ann", {}, "PENDING"),
+    ],
+)
+async def test_an_answer_that_is_lost_leaves_a_write_pending(
+    other: Worker, asked: Client, method: str, path: str, body: Any, code: str
+) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    async with _answering(other, handler):
+        response = await asked.request(method, path, json=body, headers=HEADERS)
+        assert (response.status, (await response.json())["code"]) == (503, code)
+        assert response.headers["Retry-After"] == "1"
+
+
+async def test_an_owner_that_hangs_holds_up_a_part_of_the_requests_only(tmp_path: Path) -> None:
+    worker = Worker(tmp_path, max_in_flight=8, publish_timeout_ms=100, read_your_writes_timeout_ms=100)
+    waiting = asyncio.Event()
+
+    async def handler(request: web.Request) -> web.Response:
+        await waiting.wait()
+        return web.Response(text="late")
+
+    async with worker.client("hung") as client, _answering(worker, handler):
+        calls = [client.get("/api/v1/customers/ann", headers=HEADERS) for _ in range(6)]
+        answers = await asyncio.gather(*calls)
+        codes = sorted([(await answer.json())["code"] for answer in answers])
+        assert codes == ["NOT_READY"] * 4 + ["OVERLOADED"] * 2
+        waiting.set()
+
+
+async def test_the_topology_says_who_owns_what(other: Worker, asked: Client) -> None:
+    unknown = await asked.get("/api/v1/topology")
+    assert (unknown.status, (await unknown.json())["code"]) == (503, "NOT_READY")
+    other.owners = {0: "http://a:1", 2: "http://b:2"}
+    response = await asked.get("/api/v1/topology")
+    assert await response.json() == {
+        "partitions": [
+            {"partition": 0, "url": "http://a:1"},
+            {"partition": 1, "url": None},
+            {"partition": 2, "url": "http://b:2"},
+            {"partition": 3, "url": None},
+        ],
+        "key": "{tenantId}:{customerId}",
+        "partitioner": "murmur2",
+    }
