@@ -19,6 +19,8 @@ from agents.folder import Folder, RecordFailedError
 from agents.held import Held
 from agents.inbox import Chunk
 from agents.source import Source
+from agents.standbys import Standbys
+from agents.stores import Stores
 from agents.taking import StoreTooOldError, Taker
 from app.decision.catalogue import CatalogSnapshot
 from config.boot_clock import boot_s
@@ -64,16 +66,20 @@ class Host:
         self._catalogue = catalogue
         self._metrics = metrics
         self._origin_id = origin_id
-        self._taker = Taker(settings, catalogue_ready, metrics, _wall_ms)
+        stores = Stores(settings)
+        self._taker = Taker(settings, stores, catalogue_ready, metrics, _wall_ms)
+        self.standbys = Standbys(settings, stores, metrics, _wall_ms)
         self._held: dict[int, Held] = {}
         self.source: Source | None = None
 
-    def take(self, numbers: Iterable[int]) -> None:
-        """Begin to hold these partitions. Those still held from before must have been released."""
+    def take(self, numbers: Iterable[int], standbys: Iterable[int]) -> None:
+        """Hold these partitions from now on, and copy the others. Those of before must have been released."""
         for number in sorted(numbers):
             partition = self._partitions.own(number)
+            store, outdated = self.standbys.hand_over(number)
             task = asyncio.create_task(self._hold(partition), name=f"partition-{number}")
-            self._held[number] = Held(partition, task)
+            self._held[number] = Held(partition, task, store=store, rebuild=outdated)
+        self.standbys.follow(standbys)
 
     def lose(self) -> None:
         """Stop answering and folding at once; `released` waits for the batches in hand."""
@@ -95,8 +101,14 @@ class Host:
         for number, each in held.items():
             # Only now: until its task has ended, a partition's store is open and is its task's to close.
             if self._held.get(number) is each:
+                # A task that was cancelled before its first step has closed nothing.
+                self._close(each.partition)
                 del self._held[number]
                 self._partitions.release(number, "the partition moves")
+
+    async def stop(self) -> None:
+        """Copy nothing any more. What was held must have been released."""
+        await self.standbys.stop()
 
     async def offer(self, number: int, chunk: Chunk) -> None:
         """Hand a chunk to its partition, waiting a little for room; dropped when nobody here folds it."""

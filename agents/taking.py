@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 
 import msgspec
 import structlog
 
 from agents.held import Held
 from agents.source import Source
+from agents.stores import Stores
 from config.metrics import Metrics
 from config.settings import Settings
 from config.topics import CUSTOMER_TOPICS, DECISIONS, DELETE_RETENTION_MS, changelog_topic, topic_names
@@ -25,10 +25,12 @@ from tables.changelog import ChangelogReader, ChangelogWriter, take_back
 from tables.fencing import PartitionProducer
 from tables.marks import MarkReader
 from tables.partition import Partition, Phase
-from tables.store import PartitionStore, StoreMemory, remove_store
 
 #: Changelogs read back at the same time.
 RECOVERIES = 4
+
+#: How often a long recovery says in the log how far it is, in seconds.
+PROGRESS_S = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -60,15 +62,16 @@ class Taker:
     def __init__(
         self,
         settings: Settings,
+        stores: Stores,
         catalogue_ready: Callable[[], Awaitable[None]],
         metrics: Metrics,
         wall_ms: Callable[[], int],
     ) -> None:
         self._settings = settings
+        self._stores = stores
         self._catalogue_ready = catalogue_ready
         self._metrics = metrics
         self._wall_ms = wall_ms
-        self._memory = StoreMemory(settings.rocksdb_cache_bytes, settings.rocksdb_write_buffer_bytes)
         self._changelog = changelog_topic(settings.app_id)
         names = topic_names(settings.app_id)
         self._decisions = names[DECISIONS]
@@ -121,24 +124,27 @@ class Taker:
         partition.reason = "reading its changelog"
         started = time.monotonic()
         if held.rebuild:
-            await asyncio.to_thread(remove_store, self._store_path(number))
+            await asyncio.to_thread(self._stores.remove, number)
             held.rebuild = False
             self._metrics.recoveries_total.labels("rebuilt").inc()
-        held.store = store = PartitionStore(self._store_path(number), self._memory)
-        idle_ms = self._wall_ms() - store.control().now_ms
-        if store.offset >= 0 and idle_ms > DELETE_RETENTION_MS:
-            raise StoreTooOldError(f"the store was last written {idle_ms} ms ago")
+        # A standby's store comes open, and level but for what it has not read yet.
+        promoted = held.store is not None
+        store = held.store = held.store or self._stores.open(number)
         if not self._settings.idempotent_producer:
             # The embedded broker cannot say where a log ends. It lives as long as this process, which is
             # its only writer: what the store holds is what the changelog holds.
             partition.attach(store, producer)
             return store.offset + 1
-        recovered = await self._reader.recover(store, number)
+        level_ms, progress = store.level_ms, self._progress(partition)
+        recovered = await self._reader.recover(store, number, progress)
+        if recovered.applied and level_ms is not None and self._wall_ms() - level_ms > DELETE_RETENTION_MS:
+            raise StoreTooOldError(f"the store was last level {self._wall_ms() - level_ms} ms ago")
         end = await take_back(writer, store, recovered)
         partition.attach(store, producer)
         log.info(
             "partition recovered",
             partition=number,
+            standby=promoted,
             records=recovered.applied,
             taken_back=len(recovered.torn),
             epoch=producer.epoch,
@@ -163,5 +169,17 @@ class Taker:
                 name = CUSTOMER_TOPICS[topic]
                 log.error("records expired before they were folded", topic=name, first=position, next=begin)
 
-    def _store_path(self, number: int) -> Path:
-        return self._settings.data_dir / self._settings.app_id / "stores" / f"{number}.db"
+    def _progress(self, partition: Partition) -> Callable[[int], None]:
+        """Tells /ready, the metrics and, now and then, the log how far a recovery is."""
+        left_gauge = self._metrics.recovery_left_records.labels(str(partition.number))
+        said_s = time.monotonic()
+
+        def note_left(left: int) -> None:
+            nonlocal said_s
+            left_gauge.set(left)
+            partition.reason = f"reading its changelog, {left} records left"
+            if time.monotonic() - said_s >= PROGRESS_S:
+                said_s = time.monotonic()
+                log.info("partition recovering", partition=partition.number, left=left)
+
+        return note_left

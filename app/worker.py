@@ -193,6 +193,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideA
         catalogue=lambda: catalogue.snapshot,
         catalogue_ready=lambda: catalogue.ready,
         lease_holds=membership.holds,
+        standbys=host.standbys.copies,
         owners=Owners(app, changelog_topic(settings.app_id)),
         metrics=metrics,
         origin_id=origin_id,
@@ -236,7 +237,7 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
         # Chunks of up to a megabyte, for each topic.
         "stream_buffer_maxsize": 16,
         "stream_recovery_delay": 0.0,
-        "table_standby_replicas": 0,
+        "table_standby_replicas": settings.standby_replicas,
         "web_enabled": True,
         "web_bind": settings.web_host,
         "web_port": settings.web_port,

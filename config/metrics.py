@@ -67,6 +67,12 @@ class Metrics:
         Gauge, About("Since Kafka last answered a fetch, of the partition of which it is longest.")
     ]
     recovery_records_total: Annotated[Counter, About("Changelog records applied to rebuild or follow state.")]
+    recovery_left_records: Annotated[
+        Gauge, About("Changelog records left to read before a partition is recovered.", "partition")
+    ]
+    standby_lag_records: Annotated[
+        Gauge, About("Changelog records that this worker's standby has not read yet.", "partition")
+    ]
     recoveries_total: Annotated[Counter, About("Recoveries of a partition.", "reason")]
 
     # Reading one's own writes

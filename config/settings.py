@@ -79,6 +79,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     min_insync_replicas: Annotated[
         int, number(1, 7, "copies", "Copies that must hold a record before it counts as written.")
     ] = 1
+    standby_replicas: Annotated[
+        int,
+        number(
+            0, 6, "copies", "Copies of each partition that other workers keep level, to take over at once."
+        ),
+    ] = 1
     data_dir: Annotated[
         Path,
         directory(

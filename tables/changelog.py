@@ -13,7 +13,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -108,7 +108,7 @@ def _parts(batch: Batch) -> list[list[Change]]:
 
 
 class Recovered(msgspec.Struct, frozen=True):
-    """What reading a changelog back found: its end, how many records were applied, keys of a torn batch."""
+    """What reading a changelog back found: its end, how many changes were applied, keys of a torn batch."""
 
     end: int
     applied: int
@@ -123,8 +123,15 @@ class ChangelogReader:
         self._bootstrap = list(bootstrap)
         self._metrics = metrics
 
-    async def recover(self, store: PartitionStore, partition: int) -> Recovered:
+    async def recover(
+        self, store: PartitionStore, partition: int, note_left: Callable[[int], None] = lambda left: None
+    ) -> Recovered:
         """Bring the store level with the changelog's last whole batch.
+
+        Args:
+            store: open; its position is where reading begins.
+            partition: its number.
+            note_left: told now and then how many offsets are left to read.
 
         Raises:
             StoreAheadError: the store has records the log has not: it must be rebuilt.
@@ -145,8 +152,9 @@ class ChangelogReader:
             async for records in _read(consumer, tp, begin, whole):
                 changes = [(record.key, record.value) for record in records if record.key != FENCE_KEY]
                 store.apply(changes, records[0].offset, records[-1].offset)
-                applied += len(records)
+                applied += len(changes)
                 self._metrics.recovery_records_total.inc(len(records))
+                note_left(end - records[-1].offset - 1)
             return Recovered(end, applied, torn)
         finally:
             await consumer.stop()

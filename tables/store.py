@@ -102,6 +102,9 @@ class PartitionStore:
         try:
             #: Changelog offset of the last record applied; -1 when empty.
             self.offset = self._begin()
+            #: When it is known to have held all of its changelog, epoch ms; None when it is empty. What it
+            #: missed since may have been deleted from the changelog for good.
+            self.level_ms = self.control().now_ms if self.offset >= 0 else None
         except BaseException:
             self._db.close()
             raise

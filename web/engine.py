@@ -10,6 +10,7 @@ from config.metrics import Metrics
 from config.settings import Settings
 from tables.partition import Partitions
 from tables.publisher import Publisher
+from tables.standby import Standby
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class Engine:
 
     `origin_id` names this process in decision records; `clock_ms` is epoch milliseconds; `chance` gives
     12 fresh hexadecimal digits; `lease_holds` says whether the group counts this worker as a member for sure,
-    so that its state may be answered from; `owners` is the worker URL of each partition, as the group has it.
+    so that its state may be answered from; `owners` is the worker URL of each partition, as the group has it;
+    `standbys` are the partitions copied here, None for a copy that is not open now.
     """
 
     settings: Settings
@@ -28,6 +30,7 @@ class Engine:
     catalogue_ready: Callable[[], bool]
     lease_holds: Callable[[], bool]
     owners: Callable[[], Mapping[int, str]]
+    standbys: Callable[[], Mapping[int, Standby | None]]
     metrics: Metrics
     origin_id: str
     clock_ms: Callable[[], int]

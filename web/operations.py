@@ -22,8 +22,18 @@ class Waiting(msgspec.Struct, rename="camel"):
     reason: str
 
 
+class StandbyBody(msgspec.Struct, rename="camel"):
+    """A copy of another worker's partition, and the changelog records it has not read; null if unknown."""
+
+    partition: int
+    lag: int | None
+
+
 class Readiness(msgspec.Struct, rename="camel", omit_defaults=True):
-    """Whether this worker answers from all it owns. `error`, `code` and `requestId` when it does not."""
+    """Whether this worker answers from all it owns. `error`, `code` and `requestId` when it does not.
+
+    Standbys have no say in it.
+    """
 
     ready: bool
     catalogue_ready: bool
@@ -31,6 +41,7 @@ class Readiness(msgspec.Struct, rename="camel", omit_defaults=True):
     partitions_owned: int
     partitions_ready: int
     not_ready: list[Waiting]
+    standbys: list[StandbyBody] = []
     error: str = ""
     code: str = ""
     request_id: str = ""
@@ -71,6 +82,10 @@ class ReadyView(ApiView):
             partitions_owned=len(owned),
             partitions_ready=len(owned) - len(waiting),
             not_ready=waiting,
+            standbys=[
+                StandbyBody(number, None if copy is None else copy.lag)
+                for number, copy in engine.standbys().items()
+            ],
         )
         if state.ready:
             return Answer(encode(state))

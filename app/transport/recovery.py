@@ -20,13 +20,15 @@ log = structlog.get_logger(__name__)
 
 
 class Owner(Protocol):
-    """Who takes and loses partitions."""
+    """Who takes and loses partitions, and keeps copies of others."""
 
-    def take(self, numbers: set[int]) -> None: ...
+    def take(self, numbers: set[int], standbys: set[int]) -> None: ...
 
     def lose(self) -> None: ...
 
     async def released(self) -> None: ...
+
+    async def stop(self) -> None: ...
 
 
 class PartitionRecovery(Recovery):
@@ -64,10 +66,16 @@ class PartitionRecovery(Recovery):
 
     async def _resume(self) -> None:
         app, tables = self.app, self.tables
-        actives = {
-            tp.partition for tp in app.assignor.assigned_actives() if tp.topic in tables.changelog_topics
-        }
-        log.info("partitions assigned", partitions=sorted(actives), generation=self._generation_id)
+        actives, standbys = (
+            {tp.partition for tp in assigned if tp.topic in tables.changelog_topics}
+            for assigned in (app.assignor.assigned_actives(), app.assignor.assigned_standbys())
+        )
+        log.info(
+            "partitions assigned",
+            partitions=sorted(actives),
+            standbys=sorted(standbys),
+            generation=self._generation_id,
+        )
         await app.on_rebalance_complete.send()
         # Every partition is paused still; the owner resumes each when its state stands.
         app.flow_control.resume()
@@ -77,7 +85,7 @@ class PartitionRecovery(Recovery):
         self.completed.set()
         tables.on_actives_ready()
         tables.on_standbys_ready()
-        self.owner.take(actives)
+        self.owner.take(actives, standbys)
 
     @Service.task
     async def _slurp_changelogs(self) -> None:
@@ -93,6 +101,7 @@ class PartitionRecovery(Recovery):
     async def on_stop(self) -> None:
         self.owner.lose()
         await self.owner.released()
+        await self.owner.stop()
 
 
 def table_manager(owner: Owner) -> type[TableManager]:

@@ -43,7 +43,7 @@ class Owner:
         self.app: MicroApp | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def take(self, numbers: set[int]) -> None:
+    def take(self, numbers: set[int], standbys: set[int]) -> None:
         self.taken.append(numbers)
         task = asyncio.ensure_future(self._resume(numbers))
         self._tasks.add(task)
@@ -56,6 +56,9 @@ class Owner:
         consumer.resume_partitions(tps)
 
     def lose(self) -> None: ...
+
+    async def stop(self) -> None:
+        """Nothing is copied."""
 
     async def released(self) -> None: ...
 

@@ -21,6 +21,7 @@ from tables.layout import customer_key
 from tables.partition import Partition, Partitions, Phase
 from tables.publisher import Publisher
 from tables.routing import partition_of
+from tables.standby import Standby
 from tables.store import PartitionStore, StoreMemory
 from web.engine import Engine
 from web.routes import mount
@@ -99,6 +100,7 @@ class Worker:
         self.leased = True
         self.now_ms = NOW_MS
         self.owners: dict[int, str] = {}
+        self.standbys: dict[int, Standby | None] = {}
         self._memory = StoreMemory(8 << 20, 8 << 20)
         self._stores: list[PartitionStore] = []
         chances = itertools.count(1)
@@ -110,6 +112,7 @@ class Worker:
             catalogue_ready=lambda: self.catalogue_ready,
             lease_holds=lambda: self.leased,
             owners=lambda: self.owners,
+            standbys=lambda: self.standbys,
             metrics=self.metrics,
             origin_id="0123456789abcdef",
             clock_ms=lambda: self.now_ms,

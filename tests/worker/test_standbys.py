@@ -1,0 +1,99 @@
+"""Standbys: a takeover that reads nothing, whatever became of the owner. On Apache Kafka."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tables.layout import OFFSET_KEY
+from tables.store import PartitionStore, StoreMemory
+from tests.kafka.broker import Broker
+from tests.kafka.cluster import KafkaCluster
+from tests.worker.harness import Client, WorkerProcess, eventually, produce_events
+from tests.worker.shop import TENANT
+from tests.worker.test_routing import CUSTOMERS, two_workers
+
+pytestmark = [pytest.mark.kafka]
+
+EVENTS = 20_000
+
+
+def _log(worker: WorkerProcess, event: str) -> list[dict[str, Any]]:
+    lines = (json.loads(line) for line in worker.log.read_text().splitlines() if line.startswith("{"))
+    return [line for line in lines if line.get("event") == event]
+
+
+def _content(worker: WorkerProcess, number: int) -> dict[bytes, bytes]:
+    folder = worker.settings.data_dir / worker.settings.app_id / "stores" / f"{number}.db"
+    store = PartitionStore(folder, StoreMemory(8 << 20, 4 << 20))
+    try:
+        return {key: value for key, value in store.scan(b"") if key != OFFSET_KEY}
+    finally:
+        store.close()
+
+
+async def _level(client: Client, copies: int) -> bool:
+    _, body = await client.get("/ready")
+    standbys = body.get("standbys", [])
+    return len(standbys) == copies and all(each["lag"] == 0 for each in standbys)
+
+
+async def _counted(client: Client, total: int) -> bool:
+    counts = [await client.get(f"/api/v1/customers/{name}") for name in CUSTOMERS]
+    found = [body["metrics"].get("purchases", 0) for status, body in counts if status == 200]
+    return bool(sum(found) == total)
+
+
+def _events(count: int) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (CUSTOMERS[n % len(CUSTOMERS)], {"type": "purchase", "data": {"amount": 1.0}}) for n in range(count)
+    ]
+
+
+async def test_a_killed_workers_partitions_go_on_from_their_copies(
+    kafka_cluster: KafkaCluster, app_id: str, tmp_path: Path
+) -> None:
+    broker = Broker(kafka_cluster.bootstrap, "kafka")
+    async with two_workers(kafka_cluster, app_id, tmp_path) as ((first, one), (second, two)):
+        await produce_events(broker, app_id, _events(EVENTS), TENANT)
+        await eventually(lambda: _counted(one, EVENTS), 60, "all events counted")
+        await eventually(lambda: _level(one, 4), 30, "the copies are level")
+        await eventually(lambda: _level(two, 4), 30, "the copies are level")
+        owned = {each["partition"] for each in _log(second, "partition ready")[-4:]}
+        second.kill()
+        await eventually(lambda: _counted(one, EVENTS), 30, "the other worker answers for all")
+        promoted = [each for each in _log(first, "partition recovered") if each["standby"]]
+        assert {each["partition"] for each in promoted} == owned
+        # A batch or two that the owner wrote last, where twenty thousand events were folded.
+        assert sum(each["records"] for each in promoted) < 200
+        await produce_events(broker, app_id, _events(100), TENANT)
+        await eventually(lambda: _counted(one, EVENTS + 100), 30, "it counts on")
+
+
+async def test_a_copy_equals_the_owners_store_and_a_rebuilt_one(
+    kafka_cluster: KafkaCluster, app_id: str, tmp_path: Path
+) -> None:
+    broker = Broker(kafka_cluster.bootstrap, "kafka")
+    async with two_workers(kafka_cluster, app_id, tmp_path) as ((first, one), (second, two)):
+        await produce_events(broker, app_id, _events(EVENTS), TENANT)
+        await eventually(lambda: _counted(one, EVENTS), 60, "all events counted")
+        await eventually(lambda: _level(one, 4), 30, "the copies are level")
+        await eventually(lambda: _level(two, 4), 30, "the copies are level")
+        first.kill()
+        second.kill()
+        for number in range(8):
+            assert _content(first, number) == _content(second, number)
+        shutil.rmtree(first.settings.data_dir / app_id)
+        first.start()
+        await one.ready(60)
+        await eventually(lambda: _counted(one, EVENTS), 30, "rebuilt")
+        before = {number: _content(second, number) for number in range(8)}
+        first.kill()
+        for number in range(8):
+            rebuilt = _content(first, number)
+            # The control record tells of the restart.
+            assert {**rebuilt, b"Z": b""} == {**before[number], b"Z": b""}
