@@ -52,7 +52,7 @@ class RecentRecommendation(msgspec.Struct, rename="camel"):
 
 
 class CustomerBody(msgspec.Struct, rename="camel"):
-    """The state of a customer, as decisions see it now."""
+    """The state of a customer, as decisions see it now; `degraded` says why it may be older."""
 
     customer_id: str
     attributes: dict[str, AttributeValue]
@@ -65,6 +65,7 @@ class CustomerBody(msgspec.Struct, rename="camel"):
     recent_recommendations: list[RecentRecommendation]
     known_since: str
     last_event_at: str | None
+    degraded: str | msgspec.UnsetType = msgspec.UNSET
 
 
 _body = BodyType(ProfileBody)

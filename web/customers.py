@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from app.decision.fold import REFUSED
+from app.decision.state import Contact, Customer, Recommendation
 from config.topics import PROFILES
 from web.customer_body import CustomerBody, checked_customer_id, customer_body, read_profile
 from web.engine import Engine
 from web.errors import not_found
 from web.routing import Lease, lease_customer
+from web.stale import STALE_STATE, contacts_of, recommendations_of, standby_for, stored_customer
 from web.submitting import refusal, submit
 from web.view import Answer, ApiView, Call, encode
 
@@ -29,6 +33,15 @@ class CustomerView(ApiView):
 
     async def patch(self, call: Call) -> Answer:
         return await self._write(call, replace=False)
+
+    def stale(self, method: str, call: Call, partition: int) -> Answer | None:
+        copy = standby_for(self.engine, call, partition) if method in ("GET", "HEAD") else None
+        if copy is None:
+            return None
+        customer = stored_customer(copy, call.tenant_id, _customer_id(call))
+        seen = _body(self.engine, call, customer, contacts_of(customer), recommendations_of(customer))
+        seen.degraded = STALE_STATE
+        return Answer(encode(seen))
 
     async def _write(self, call: Call, replace: bool) -> Answer:
         customer_id = _customer_id(call)
@@ -52,19 +65,25 @@ def _known(lease: Lease) -> bool:
 
 
 def _seen(engine: Engine, lease: Lease, call: Call) -> CustomerBody:
-    """The customer's state now.
+    partition, key = lease.partition, lease.key
+    customer = partition.customer(key)
+    contacts, recommendations = partition.contacts(key, customer), partition.recommendations(key, customer)
+    return _body(engine, call, customer, contacts, recommendations)
+
+
+def _body(
+    engine: Engine,
+    call: Call,
+    customer: Customer | None,
+    contacts: Sequence[Contact],
+    recommendations: Sequence[Recommendation],
+) -> CustomerBody:
+    """The customer's state.
 
     Raises:
         ApiError: 404 when nothing is known of the customer.
     """
-    partition, key = lease.partition, lease.key
-    customer = partition.customer(key)
     if customer is None or not customer.known_since_ms:
         raise not_found("This customer is not known.", "customerId")
-    return customer_body(
-        customer,
-        partition.contacts(key, customer),
-        partition.recommendations(key, customer),
-        engine.catalogue().tenant(call.tenant_id),
-        engine.clock_ms(),
-    )
+    catalogue = engine.catalogue().tenant(call.tenant_id)
+    return customer_body(customer, contacts, recommendations, catalogue, engine.clock_ms())

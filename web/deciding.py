@@ -14,6 +14,7 @@ Rules:
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import msgspec
 
@@ -23,7 +24,7 @@ from app.decision.flow import CompiledFlow
 from app.decision.fold import contacts_of, recommendation_of
 from app.decision.ids import RECOMMENDATION, TRACE, routed_id
 from app.decision.records import TRACE_MAX_BYTES, DecisionMade
-from app.decision.state import Customer, Shown
+from app.decision.state import Contact, Customer, Shown
 from config.topics import DECISIONS
 from tables.overlays import Overlay
 from tables.publisher import PublishError
@@ -35,6 +36,9 @@ from web.routing import Lease
 from web.submitting import written
 from web.traces import stored_trace
 from web.view import encode
+
+#: What `degraded` says of an answer whose decision is not on the log.
+LOG_UNAVAILABLE = "log_unavailable"
 
 _UNKNOWN = (
     "It is unknown whether Kafka took the decision. If it did, its contacts count although it was not "
@@ -66,31 +70,51 @@ def make_decision(
     Raises:
         ApiError: 404 without an active flow, or for a customer nobody knows where the flow wants one known.
     """
-    flow = _flow(wanted, snapshot.tenant(tenant_id))
     partition, key = lease.partition, lease.key
     if partition.overlays.full:
         raise overloaded()
-    customer = _customer(lease, flow, wanted.customer_id)
+    customer = partition.customer(key)
+    contacts = partition.contacts(key, customer)
+    made = decide_for(engine, snapshot.tenant(tenant_id), wanted, partition.number, customer, contacts)
+    if made.decided.decisions or made.decided.trace is not None:
+        _lay(engine, lease, snapshot.version, tenant_id, wanted.customer_id, made)
+    return made
+
+
+def decide_for(
+    engine: Engine,
+    catalogue: TenantCatalogue,
+    wanted: Wanted,
+    partition: int,
+    customer: Customer | None,
+    contacts: Sequence[Contact],
+) -> Underway:
+    """The decision for a customer whose state is given; nothing is written down yet.
+
+    Raises:
+        ApiError: as of `make_decision`.
+    """
+    flow = _flow(wanted, catalogue)
+    _check_known(flow, customer, wanted.customer_id)
     now_ms = engine.clock_ms()
-    recommendation_id = routed_id(RECOMMENDATION, partition.number, now_ms, engine.chance())
+    recommendation_id = routed_id(RECOMMENDATION, partition, now_ms, engine.chance())
     view = CustomerView(
         wanted.customer_id,
         None if customer is None else customer.profile,
         {} if customer is None else customer.metrics,
-        partition.contacts(key, customer),
+        contacts,
     )
     started_s = time.perf_counter()
     decided = decide(flow, wanted.request, view, now_ms, recommendation_id, _stopwatch_ms)
     engine.metrics.decision_seconds.observe(time.perf_counter() - started_s)
     engine.metrics.decisions_total.labels(flow.flow_id).inc()
-    made = Underway(decided, recommendation_id, flow.flow_id, now_ms)
-    if decided.decisions or decided.trace is not None:
-        _lay(engine, lease, snapshot.version, tenant_id, wanted.customer_id, made)
-    return made
+    return Underway(decided, recommendation_id, flow.flow_id, now_ms)
 
 
-async def log_decision(engine: Engine, lease: Lease, made: Underway, catalogue: TenantCatalogue) -> bool:
-    """Whether the decision is on the log; if not, its channels let it be answered all the same.
+async def log_decision(
+    engine: Engine, lease: Lease, made: Underway, catalogue: TenantCatalogue
+) -> str | None:
+    """None once the decision is on the log; else what its answer lacks: its channels let it be answered.
 
     A traced decision's fold is waited for, so that its trace is found at once.
 
@@ -98,7 +122,7 @@ async def log_decision(engine: Engine, lease: Lease, made: Underway, catalogue: 
         ApiError: 503 when it is not, or may not be, on the log and must not be answered.
     """
     if made.record is None:
-        return True
+        return None
     overlays = lease.partition.overlays
     try:
         if made.trace_id is None:
@@ -112,15 +136,15 @@ async def log_decision(engine: Engine, lease: Lease, made: Underway, catalogue: 
         if error.certain:
             overlays.withdraw(made.sequence)
         lease.partition.doubt_since(engine.clock_ms(), error)
-        if _answered_without_log(made.decided, catalogue):
-            return False
+        if answered_without_log(made.decided, catalogue):
+            return LOG_UNAVAILABLE
         if error.certain:
             raise not_ready("Kafka did not take the decision; retry.") from error
         raise pending(_UNKNOWN) from error
     except (TimeoutError, FoldAbandonedError):
         # On the log. Whether it may be answered is the lease's to say.
         pass
-    return True
+    return None
 
 
 def _flow(wanted: Wanted, catalogue: TenantCatalogue) -> CompiledFlow:
@@ -132,13 +156,10 @@ def _flow(wanted: Wanted, catalogue: TenantCatalogue) -> CompiledFlow:
     raise not_found("There is no active decision flow.")
 
 
-def _customer(lease: Lease, flow: CompiledFlow, customer_id: str) -> Customer | None:
-    customer = lease.partition.customer(lease.key)
-    if customer is not None and customer.known_since_ms:
-        return customer
-    if flow.definition.unknown_customers == "allow":
-        return customer
-    raise not_found(f"Customer {customer_id} is not known.", "customerId")
+def _check_known(flow: CompiledFlow, customer: Customer | None, customer_id: str) -> None:
+    known = customer is not None and customer.known_since_ms
+    if not known and flow.definition.unknown_customers != "allow":
+        raise not_found(f"Customer {customer_id} is not known.", "customerId")
 
 
 def _lay(
@@ -185,7 +206,8 @@ def _shown(decided: Decided) -> tuple[Shown, ...]:
     )
 
 
-def _answered_without_log(decided: Decided, catalogue: TenantCatalogue) -> bool:
+def answered_without_log(decided: Decided, catalogue: TenantCatalogue) -> bool:
+    """Whether all channels of a decision let it be answered though it is not on the log."""
     channels = [catalogue.channel(one.channel_id) for one in decided.decisions]
     return all(channel is not None and channel.answers_without_log for channel in channels)
 

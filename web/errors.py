@@ -18,6 +18,10 @@ from app.decision.refusals import Problem, first_problems
 RETRY_AFTER_S = 1
 
 
+#: The code of a request of which nothing was done, its partition or the catalogue not being ready.
+NOT_READY = "NOT_READY"
+
+
 class ApiError(Exception):
     """A request's failure as the caller is told it. `problems` names every bad field."""
 
@@ -89,7 +93,7 @@ def internal_error() -> ApiError:
 
 
 def not_ready(message: str) -> ApiError:
-    return _retryable("NOT_READY", message)
+    return _retryable(NOT_READY, message)
 
 
 def overloaded() -> ApiError:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from web.deciding import log_decision, make_decision
+from web.deciding import answered_without_log, decide_for, log_decision, make_decision
 from web.recommend_answer import render
 from web.recommend_body import read_wanted
 from web.routing import lease_customer
+from web.stale import STALE_STATE, contacts_of, standby_for, stored_customer
 from web.view import Answer, ApiView, Call
 
 
@@ -22,6 +23,19 @@ class RecommendView(ApiView):
         wanted = read_wanted(call.body, catalogue)
         lease = lease_customer(engine, call.tenant_id, wanted.customer_id)
         made = make_decision(engine, lease, snapshot, call.tenant_id, wanted)
-        logged = await log_decision(engine, lease, made, catalogue)
+        degraded = await log_decision(engine, lease, made, catalogue)
         lease.check()
-        return Answer(render(made, wanted.customer_id, wanted.debug, logged))
+        return Answer(render(made, wanted.customer_id, wanted.debug, degraded))
+
+    def stale(self, method: str, call: Call, partition: int) -> Answer | None:
+        engine = self.engine
+        copy = standby_for(engine, call, partition)
+        if copy is None:
+            return None
+        catalogue = engine.catalogue().tenant(call.tenant_id)
+        wanted = read_wanted(call.body, catalogue)
+        customer = stored_customer(copy, call.tenant_id, wanted.customer_id)
+        made = decide_for(engine, catalogue, wanted, partition, customer, contacts_of(customer))
+        if not answered_without_log(made.decided, catalogue):
+            return None
+        return Answer(render(made, wanted.customer_id, wanted.debug, STALE_STATE))

@@ -11,9 +11,6 @@ from web.deciding import Underway
 from web.instants import iso_ms
 from web.view import encode
 
-#: What `meta.degraded` says of an answer whose decision is not on the log.
-LOG_UNAVAILABLE = "log_unavailable"
-
 
 class DecisionBody(msgspec.Struct, rename="camel", omit_defaults=True):
     """One decision as the contract shows it."""
@@ -60,13 +57,13 @@ class RecommendAnswer(msgspec.Struct, rename="camel", omit_defaults=True):
     trace_id: str | None = None
 
 
-def render(made: Underway, customer_id: str, debug: bool, logged: bool) -> bytes:
+def render(made: Underway, customer_id: str, debug: bool, degraded: str | None) -> bytes:
     """The answer's JSON.
 
     Args:
         made: the decision.
         debug: whether the caller wants the removals counted.
-        logged: whether the decision is on the log; if not, the answer says so and has no trace.
+        degraded: what the answer lacks, if anything: it is not on the log then, and has no trace.
     """
     decided, recommendation_id = made.decided, made.recommendation_id
     decisions = msgspec.Raw(encode([_decision(one, recommendation_id) for one in decided.decisions]))
@@ -84,10 +81,10 @@ def render(made: Underway, customer_id: str, debug: bool, logged: bool) -> bytes
                 after_qualification=decided.after_qualification,
                 after_contact_policy=decided.after_contact_policy,
                 degraded_scoring=decided.degraded_scoring,
-                degraded=None if logged else LOG_UNAVAILABLE,
+                degraded=degraded,
                 removals=decided.removals if debug else None,
             ),
-            trace_id=made.trace_id if logged else None,
+            trace_id=made.trace_id if degraded is None else None,
         )
     )
 

@@ -23,8 +23,16 @@ from tables.store import StoreError
 from web.body import read_body
 from web.caller import REQUEST_ID, Headers, request_id, tenant
 from web.engine import Engine
-from web.errors import ApiError, ErrorBody, internal_error, method_not_allowed, not_ready, overloaded
-from web.forwarding import ElsewhereError, Forwarder
+from web.errors import (
+    NOT_READY,
+    ApiError,
+    ErrorBody,
+    internal_error,
+    method_not_allowed,
+    not_ready,
+    overloaded,
+)
+from web.forwarding import ElsewhereError, Forwarded, Forwarder
 
 log = structlog.get_logger(__name__)
 
@@ -156,11 +164,33 @@ class ApiView(View):
             body = await read_body(request, self.engine.settings.body_limit_bytes)
         if not self.engine.catalogue_ready():
             raise not_ready("The catalogue is not read yet; retry.")
+        call = Call(own_id, tenant_id, request.headers, request.match_info, body)
         try:
-            return await handler(Call(own_id, tenant_id, request.headers, request.match_info, body))
+            return await handler(call)
         except ElsewhereError as elsewhere:
-            owners = await self.forwarder.forward(request, body, own_id, elsewhere.partition)
-            return Answer(owners.body, owners.status, owners.headers)
+            return await self._from_owner(request, call, elsewhere.partition)
+
+    async def _from_owner(self, request: web.Request, call: Call, partition: int) -> Answer:
+        try:
+            found = await self.forwarder.forward(request, call.body, call.request_id, partition)
+        except ApiError as error:
+            stale = self._stale(request.method, call, partition) if error.code == NOT_READY else None
+            if stale is None:
+                raise
+            return stale
+        stale = self._stale(request.method, call, partition) if _refused(found) else None
+        return stale or Answer(found.body, found.status, found.headers)
+
+    def _stale(self, method: str, call: Call, partition: int) -> Answer | None:
+        try:
+            return self.stale(method, call, partition)
+        except ApiError:
+            # What an older state refuses, a customer it does not know, say, the owner might not.
+            return None
+
+    def stale(self, method: str, call: Call, partition: int) -> Answer | None:
+        """An answer from a standby when the owner has none; None when there must not be one."""
+        return None
 
     def _count(self, method: str, status: int, seconds: float) -> None:
         counter = self._counters.get((method, status))
@@ -183,6 +213,11 @@ class NotFoundView(ApiView):
 
     async def _answer(self, request: web.Request, own_id: str) -> Answer:
         raise ApiError(404, "NOT_FOUND", "There is nothing at this path.")
+
+
+def _refused(found: Forwarded) -> bool:
+    """Whether the owner certainly did nothing: it moves or recovers."""
+    return found.status == 503 and f'"code":"{NOT_READY}"'.encode() in found.body
 
 
 def render(error: ApiError, own_id: str) -> Answer:

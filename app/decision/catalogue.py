@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from app.decision.entities import BehaviouralMetric, DecisionFlow, Entity, OutcomeType
+from app.decision.entities import BehaviouralMetric, DecisionFlow, Entity, OutcomeType, TenantSettings
 from app.decision.flow import CompiledFlow, compile_flow
 from app.decision.index import EntityIndex, EntityKey
 from app.decision.metrics import CompiledMetric, compile_metric
@@ -38,12 +38,23 @@ __all__ = [
 class TenantCatalogue(EntityIndex):
     """One tenant's catalogue, compiled. `entities` is what it was compiled from."""
 
-    __slots__ = ("_by_event_type", "_outcomes", "_router", "entities", "flows", "metrics", "tenant_id")
+    __slots__ = (
+        "_by_event_type",
+        "_outcomes",
+        "_router",
+        "entities",
+        "flows",
+        "metrics",
+        "settings",
+        "tenant_id",
+    )
 
     def __init__(self, tenant_id: str, entities: Mapping[EntityKey, Entity]) -> None:
         super().__init__(entities)
         self.tenant_id = tenant_id
         self.entities = entities
+        #: The tenant's settings, or their defaults.
+        self.settings = next(iter(self.all("tenant-settings", TenantSettings)), TenantSettings())
         self._outcomes: dict[str, OutcomeType] = dict(SYSTEM_OUTCOMES)
         for outcome in self.all("outcome-types", OutcomeType):
             self._outcomes.setdefault(outcome.id, outcome)

@@ -239,6 +239,12 @@ class BehaviouralMetric(Entity, frozen=True, kw_only=True):
     window_ms: DurationMs | None = None
 
 
+class TenantSettings(Entity, frozen=True, kw_only=True):
+    """A tenant's own settings; it has one such entity at most."""
+
+    stale_reads: bool = False
+
+
 #: The document's plural names, as paths and imports say them, each after what it refers to.
 KINDS: Mapping[str, type[Entity]] = MappingProxyType(
     {
@@ -252,5 +258,6 @@ KINDS: Mapping[str, type[Entity]] = MappingProxyType(
         "qualification-rules": QualificationRule,
         "contact-policies": ContactPolicy,
         "decision-flows": DecisionFlow,
+        "tenant-settings": TenantSettings,
     }
 )

@@ -51,6 +51,11 @@ def check_tenant(tenant_id: str, entities: Mapping[EntityKey, Entity]) -> list[P
         if not draft_flow:
             problems.extend(_missing(at, kind, entity, index))
         problems.extend(_disagreements(at, entity, index))
+    settings = sorted(entity_id for kind, entity_id in entities if kind == "tenant-settings")
+    problems.extend(
+        Problem(f"tenant-settings[{entity_id}]", f"a tenant has one, and {settings[0]} is there")
+        for entity_id in settings[1:]
+    )
     return problems
 
 

@@ -61,8 +61,8 @@ async def test_it_imports_cleanly(settings: Settings, document: Document) -> Non
         assert flow.flow_id == "music-shop"
 
 
-def test_it_has_every_kind_but_outcomes_of_its_own(shop: TenantCatalogue) -> None:
-    assert {kind for kind, _ in shop.entities} == set(KINDS) - {"outcome-types"}
+def test_it_has_every_kind_but_outcomes_of_its_own_and_settings(shop: TenantCatalogue) -> None:
+    assert {kind for kind, _ in shop.entities} == set(KINDS) - {"outcome-types", "tenant-settings"}
     assert len(shop.all("offers", Offer)) == 10
     assert sorted(shop.metrics) == [
         "amount_total",

@@ -29,6 +29,7 @@ SMALLEST: dict[str, dict[str, Any]] = {
     },
     "contact-policies": {"name": "n", "kind": "cooldown", "config": {"cooldownMs": 1}},
     "decision-flows": {"name": "n"},
+    "tenant-settings": {},
 }
 
 
@@ -50,8 +51,18 @@ def test_the_smallest_document_of_each_kind_loads_and_survives_export(kind: str)
 def test_each_kind_refuses_what_it_does_not_know_and_requires_what_it_must(kind: str) -> None:
     assert [problem.path for problem in refused(kind, colour="red")] == ["colour"]
     empty = load_entity(kind, {})
-    assert isinstance(empty, list)
-    assert {problem.path for problem in empty} == set(SMALLEST[kind]) - {"config"}
+    missing = {problem.path for problem in empty} if isinstance(empty, list) else set()
+    assert missing == set(SMALLEST[kind]) - {"config"}
+
+
+def test_a_tenant_has_one_settings_entity() -> None:
+    def settings_named(*ids: str) -> dict[tuple[str, str], Entity]:
+        loaded = {("tenant-settings", name): load_entity("tenant-settings", {"id": name}) for name in ids}
+        return {key: entity for key, entity in loaded.items() if isinstance(entity, Entity)}
+
+    assert check_tenant("t", settings_named("a")) == []
+    assert [problem.path for problem in check_tenant("t", settings_named("b", "a"))] == ["tenant-settings[b]"]
+    assert not compile_tenant("t", {}).settings.stale_reads
 
 
 def test_defaults_are_those_of_the_catalogue() -> None:
