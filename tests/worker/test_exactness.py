@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -136,3 +137,35 @@ async def test_a_second_worker_joins_leaves_and_is_killed(
             second.kill()
             await producing
             await _assert_exact([one], EVENTS)
+
+
+async def test_two_workers_killed_at_random_while_a_node_of_three_goes_and_returns(
+    app_id: str, tmp_path: Path
+) -> None:
+    chance = random.Random(20261121)
+    with KafkaCluster(nodes=3) as kafka:
+        broker = Broker(kafka.bootstrap, "kafka")
+        cluster = {"replicas": 3, "min_insync_replicas": 2}
+        workers = [
+            WorkerProcess(settings_for(broker, app_id, tmp_path / str(number), **cluster))
+            for number in range(2)
+        ]
+        await import_shop(workers[0].settings)
+        with workers[0], workers[1]:
+            async with Client(workers[0].url, TENANT) as one, Client(workers[1].url, TENANT) as two:
+                await one.ready()
+                producing = asyncio.create_task(produce_events(broker, app_id, _events(0, EVENTS), TENANT))
+                for round_number in range(6):
+                    await asyncio.sleep(chance.uniform(1.0, 4.0))
+                    victim = workers[chance.randrange(2)]
+                    victim.kill()
+                    if round_number == 1:
+                        await asyncio.to_thread(kafka.kill, 2)
+                    await asyncio.sleep(chance.uniform(0.0, 3.0))
+                    victim.start()
+                    if round_number == 4:
+                        await asyncio.to_thread(kafka.start_node, 2)
+                await producing
+                await one.ready(120)
+                await two.ready(120)
+                await _assert_exact([one, two], EVENTS)
