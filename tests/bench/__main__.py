@@ -12,11 +12,13 @@ from tests.bench.brokers import KINDS, running
 from tests.bench.catalogues import from_file, generated
 from tests.bench.core import core
 from tests.bench.fold import CONTENDERS, fold
+from tests.bench.forwarding import forwarding
 from tests.bench.http_load import http_load, phases
 from tests.bench.machine import description
 from tests.bench.purchases import Traffic
 from tests.bench.recovery import recovery
 from tests.bench.report import Table
+from tests.bench.takeover import takeover
 
 Arguments = argparse.Namespace
 
@@ -84,10 +86,32 @@ def _recovery(arguments: Arguments) -> list[Table]:
         return [recovery(broker, arguments.customers)]
 
 
+def _takeover_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--customers", type=int, default=300_000)
+
+
+def _takeover(arguments: Arguments) -> list[Table]:
+    with running("kafka") as broker:
+        return [takeover(broker, arguments.customers)]
+
+
+def _forwarding_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--customers", type=int, default=20_000)
+    parser.add_argument("--seconds", type=float, default=6.0, help="of each row, after 2 to warm up")
+    parser.add_argument("--rates", type=int, nargs="+", default=[0, 200, 500], help="0: closed loop")
+
+
+def _forwarding(arguments: Arguments) -> list[Table]:
+    with running("kafka") as broker:
+        return [forwarding(broker, generated(100), arguments.customers, arguments.seconds, arguments.rates)]
+
+
 BENCHMARKS = {
     "core": Benchmark("the decision and the fold alone", _core_arguments, _core),
     "fold": Benchmark("this worker, plain Faust and Quix Streams side by side", _fold_arguments, _fold),
     "http": Benchmark("recommend and respond, open and closed loop", _http_arguments, _http),
+    "forwarding": Benchmark("the hop to a customer's owner", _forwarding_arguments, _forwarding),
+    "takeover": Benchmark("after kill -9, with standbys and without", _takeover_arguments, _takeover),
     "recovery": Benchmark("warm and cold start of a worker", _recovery_arguments, _recovery),
 }
 
@@ -99,6 +123,8 @@ SHORT = (
     ["http", "--seconds=5", "--rates", "500", "1000"],
     ["http", "--seconds=5", "--rates", "500", "--catalogue=config/samples/music-shop.yaml"],
     ["recovery"],
+    ["takeover"],
+    ["forwarding"],
 )
 
 

@@ -29,7 +29,7 @@ from tests.bench.worker_process import Worker, worker
 from tests.worker.harness import settings_for
 
 PARTITIONS = 8
-_WARM_S = 2.0
+WARM_S = 2.0
 _LOAD_TIMEOUT_S = 600.0
 
 
@@ -72,7 +72,7 @@ def http_load(
         loaded = sum(load_customers(running.broker.bootstrap, settings, customers))
         with worker(settings, Path(folder) / "log") as process:
             process.wait_ready()
-            _wait_folded(process, loaded)
+            wait_folded(process, loaded)
             table = _table(running, catalogue, customers)
             for phase in planned:
                 _add(
@@ -85,7 +85,7 @@ def http_load(
                         port=settings.web_port,
                         rate=phase.rate,
                         connections=phase.connections,
-                        warm_s=_WARM_S,
+                        warm_s=WARM_S,
                         seconds=seconds,
                         customers=customers,
                         creatives=catalogue.creatives,
@@ -113,7 +113,7 @@ def _add(table: Table, running: Running, process: Worker, phase: Phase, load: Lo
     bootstrap = running.broker.bootstrap
     with events_at(bootstrap, topic, settings.partitions, phase.events, load.customers):
         begun, cpu = time.monotonic(), cpu_seconds(process.child.pid)
-        met = _generate(load)
+        met = generate(load)
         cores = (cpu_seconds(process.child.pid) - cpu) / (time.monotonic() - begun)
     errors = [f"{count} × {status}" for status, count in sorted(met.statuses.items()) if status[0] != "2"]
     if met.unanswered:
@@ -131,7 +131,7 @@ def _add(table: Table, running: Running, process: Worker, phase: Phase, load: Lo
     print(f"  {phase.name}: {met.answered / met.seconds:,.0f}/s", file=sys.stderr, flush=True)
 
 
-def _generate(load: Load) -> Met:
+def generate(load: Load) -> Met:
     argument = msgspec.json.encode(load).decode()
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench.load", argument],
@@ -144,7 +144,7 @@ def _generate(load: Load) -> Met:
     return msgspec.json.decode(done.stdout, type=Met)
 
 
-def _wait_folded(process: Worker, records: int) -> None:
+def wait_folded(process: Worker, records: int) -> None:
     deadline = time.monotonic() + _LOAD_TIMEOUT_S
     while process.total("records_folded_total") < records:
         if time.monotonic() > deadline or process.child.returncode is not None:
