@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 import uuid
 from pathlib import Path
 
@@ -56,6 +57,7 @@ def _wait_shared(owner: Worker, other: Worker) -> None:
         ready = [process.get("/ready")[0] == 200 for process in (owner, other)]
         if pages[0] == pages[1] and sum(ready) == 1:
             return
+        time.sleep(0.1)
     raise ContenderError(f"the two did not agree:\n{other.child.tail()}")
 
 

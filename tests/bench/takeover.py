@@ -1,4 +1,4 @@
-"""`takeover`: how long after an owner's kill -9 the other worker answers for all, with standbys and without."""
+"""`takeover`: how long after a kill -9 the other worker answers for all, with standbys and without."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def takeover(running: Running, customers: int) -> Table:
         _measure(table, running, customers, what, replicas)
     table.notes.append(
         "From the kill until every partition is ready on the other worker, which owned half of them before."
-        " The group notices a dead member after the session time-out, counted from its last heartbeat, of which"
-        " one is sent every half second."
+        " The group notices a dead member one session time-out after its last heartbeat; one is sent every"
+        " half second."
     )
     return table
 
