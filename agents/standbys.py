@@ -122,7 +122,7 @@ class Standbys:
         try:
             followed: Mapping[int, Standby] = {}
             while True:
-                self._open_missing()
+                await self._open_missing()
                 if followed != self._copies:
                     followed = dict(self._copies)
                     self._seek(consumer, followed)
@@ -141,13 +141,15 @@ class Standbys:
         for number, copy in followed.items():
             consumer.seek(TopicPartition(self._topic, number), copy.position)
 
-    def _open_missing(self) -> None:
+    async def _open_missing(self) -> None:
         for number in self._wanted - self._copies.keys():
             if time.monotonic() < self._retry_s.get(number, 0.0):
                 continue
             try:
                 if number in self._outdated:
-                    self._stores.remove(number)
+                    await asyncio.to_thread(self._stores.remove, number)
+                    if number not in self._wanted:
+                        continue
                     self._outdated.discard(number)
                 self._copies[number] = Standby(number, self._stores.open(number))
             except (StoreError, StateFormatError, OSError) as error:

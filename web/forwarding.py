@@ -85,7 +85,7 @@ class Forwarder:
     """
 
     def __init__(self, settings: Settings, owners: Callable[[], Mapping[int, str]], metrics: Metrics) -> None:
-        self._own_url = str(URL(settings.worker_url)).rstrip("/")
+        self._own_url = own_url(settings)
         self._owners = owners
         self._total = metrics.http_forwarded_total
         self._limit = max(settings.max_in_flight // 2, 1)
@@ -157,6 +157,11 @@ class Forwarder:
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
+
+
+def own_url(settings: Settings) -> str:
+    """This worker's URL, in the form that owners are named by."""
+    return str(URL(settings.worker_url)).rstrip("/")
 
 
 def _passed_on(headers: Mapping[str, str]) -> CIMultiDict[str]:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import msgspec
 
 from config.metrics import render as render_metrics
-from tables.partition import Partition
+from tables.partition import Partition, Phase
+from web.engine import Engine
 from web.errors import RETRY_AFTER_S
+from web.forwarding import own_url
 from web.view import Answer, ApiView, Call, encode
 
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
@@ -59,7 +61,9 @@ class HealthView(ApiView):
 
 
 class ReadyView(ApiView):
-    """200 when the catalogue and every owned partition are ready, and one is owned; else 503 and why.
+    """200 when the catalogue and every partition that the group gave this worker are ready; else 503 and why.
+
+    A worker that got none is ready too: it sends requests on, and may copy partitions.
 
     A partition of which Kafka has not been heard for a session's time-out is listed too: it answers still,
     but only what needs nothing written, and may be another worker's already.
@@ -74,13 +78,15 @@ class ReadyView(ApiView):
         owned = sorted(engine.partitions, key=lambda partition: partition.number)
         limit_ms = engine.settings.session_timeout_ms
         waiting = [one for each in owned if (one := _waiting(each, engine.clock_ms(), limit_ms)) is not None]
+        waiting += _not_taken(engine)
         catalogue_ready = engine.catalogue_ready()
+        shared_out = bool(owned or engine.owners())
         state = Readiness(
-            ready=catalogue_ready and bool(owned) and not waiting and engine.lease_holds(),
+            ready=catalogue_ready and shared_out and not waiting and engine.lease_holds(),
             catalogue_ready=catalogue_ready,
             catalogue_version=engine.catalogue().version,
             partitions_owned=len(owned),
-            partitions_ready=len(owned) - len(waiting),
+            partitions_ready=max(len(owned) - len(waiting), 0),
             not_ready=waiting,
             standbys=[
                 StandbyBody(number, None if copy is None else copy.lag)
@@ -90,7 +96,7 @@ class ReadyView(ApiView):
         if state.ready:
             return Answer(encode(state))
         state.code, state.request_id = "NOT_READY", call.request_id
-        state.error = _why(state)
+        state.error = _why(state, shared_out)
         return Answer(encode(state), 503, {"Retry-After": str(RETRY_AFTER_S)})
 
 
@@ -123,17 +129,24 @@ def _waiting(partition: Partition, now_ms: int, limit_ms: int) -> Waiting | None
     return None
 
 
+def _not_taken(engine: Engine) -> list[Waiting]:
+    """Partitions that the group gave this worker and that it does not hold yet."""
+    own, get = own_url(engine.settings), engine.partitions.get
+    missing = [number for number, url in engine.owners().items() if url == own and get(number) is None]
+    return [Waiting(number, Phase.STOPPED.value, "it is being shared out anew") for number in missing]
+
+
 def _silence_ms(partitions: Sequence[Partition], now_ms: int) -> int:
     """For how long Kafka has not answered a fetch, of the partition of which it is longest."""
     heard = [partition.heard_ms for partition in partitions if partition.heard_ms]
     return max(now_ms - min(heard), 0) if heard else 0
 
 
-def _why(state: Readiness) -> str:
+def _why(state: Readiness, shared_out: bool) -> str:
     if not state.catalogue_ready:
         return "The catalogue is not read yet."
-    if not state.partitions_owned:
-        return "This worker owns no partition yet."
+    if not shared_out:
+        return "The group has not given this worker its partitions yet."
     if not state.not_ready:
         return "The group has not confirmed this worker lately."
-    return f"{len(state.not_ready)} of {state.partitions_owned} partitions are not ready."
+    return f"{len(state.not_ready)} of this worker's partitions are not ready."

@@ -85,7 +85,7 @@ class PartitionRecovery(Recovery):
         self.completed.set()
         tables.on_actives_ready()
         tables.on_standbys_ready()
-        self.owner.take(actives, standbys)
+        self.owner.take(actives, standbys - actives)
 
     @Service.task
     async def _slurp_changelogs(self) -> None:

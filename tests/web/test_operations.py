@@ -58,9 +58,22 @@ async def test_not_ready_without_a_catalogue_or_partitions(tmp_path: Path) -> No
         worker.catalogue_ready = False
         no_catalogue = await client.get("/ready")
         assert (nothing_owned.status, no_catalogue.status) == (503, 503)
-        assert "owns no partition" in (await nothing_owned.json())["error"]
+        assert "has not given" in (await nothing_owned.json())["error"]
         assert "catalogue" in (await no_catalogue.json())["error"]
         assert (await client.get("/health")).status == 200
+
+
+async def test_a_worker_that_got_no_partition_is_ready_and_one_that_has_not_taken_its_own_is_not(
+    tmp_path: Path,
+) -> None:
+    worker = Worker(tmp_path)
+    async with worker.client() as client:
+        worker.owners = dict.fromkeys(range(PARTITIONS), "http://127.0.0.1:1")
+        spare = await client.get("/ready")
+        assert (spare.status, (await spare.json())["partitionsOwned"]) == (200, 0)
+        worker.owners[2] = worker.settings.worker_url
+        taking = await client.get("/ready")
+        assert (taking.status, [one["partition"] for one in (await taking.json())["notReady"]]) == (503, [2])
 
 
 async def test_every_state_backed_path_waits_for_its_partition(worker: Worker, client: Client) -> None:

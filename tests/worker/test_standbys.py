@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from pathlib import Path
@@ -42,6 +43,22 @@ async def _level(client: Client, copies: int) -> bool:
     return len(standbys) == copies and all(each["lag"] == 0 for each in standbys)
 
 
+async def _settled(one: Client, two: Client) -> None:
+    """Wait until nothing more is written, and the copies have read all of it."""
+    written = -1.0
+
+    async def still() -> bool:
+        nonlocal written
+        pages = [(await client.get("/metrics"))[1] for client in (one, two)]
+        name = "offertide_changelog_records_total "
+        lines = [line for page in pages for line in page.splitlines() if line.startswith(name)]
+        before, written = written, sum(float(line.split()[1]) for line in lines)
+        await asyncio.sleep(1.0)
+        return before == written and await _level(one, 4) and await _level(two, 4)
+
+    await eventually(still, 60, "everything is written and copied")
+
+
 async def _counted(client: Client, total: int) -> bool:
     counts = [await client.get(f"/api/v1/customers/{name}") for name in CUSTOMERS]
     found = [body["metrics"].get("purchases", 0) for status, body in counts if status == 200]
@@ -61,8 +78,7 @@ async def test_a_killed_workers_partitions_go_on_from_their_copies(
     async with two_workers(kafka_cluster, app_id, tmp_path) as ((first, one), (second, two)):
         await produce_events(broker, app_id, _events(EVENTS), TENANT)
         await eventually(lambda: _counted(one, EVENTS), 60, "all events counted")
-        await eventually(lambda: _level(one, 4), 30, "the copies are level")
-        await eventually(lambda: _level(two, 4), 30, "the copies are level")
+        await _settled(one, two)
         owned = {each["partition"] for each in _log(second, "partition ready")[-4:]}
         second.kill()
         await eventually(lambda: _counted(one, EVENTS), 30, "the other worker answers for all")
@@ -81,8 +97,7 @@ async def test_a_copy_equals_the_owners_store_and_a_rebuilt_one(
     async with two_workers(kafka_cluster, app_id, tmp_path) as ((first, one), (second, two)):
         await produce_events(broker, app_id, _events(EVENTS), TENANT)
         await eventually(lambda: _counted(one, EVENTS), 60, "all events counted")
-        await eventually(lambda: _level(one, 4), 30, "the copies are level")
-        await eventually(lambda: _level(two, 4), 30, "the copies are level")
+        await _settled(one, two)
         first.kill()
         second.kill()
         for number in range(8):
