@@ -76,12 +76,18 @@ class Record:
 class Bench:
     """One partition, the one a customer belongs to, with its folder and next offsets."""
 
-    def __init__(self, folder: Path, customer: str = "C1", metrics: Metrics | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        customer: str = "C1",
+        metrics: Metrics | None = None,
+        cache_customers: int = 1_000,
+    ) -> None:
         self.customer = customer
         self.key = f"{TENANT}:{customer}".encode()
         number = partition_of(self.key, PARTITIONS)
         self.metrics = metrics or new_metrics()
-        self.partition = Partition(number, 1_000, 100, self.metrics)
+        self.partition = Partition(number, cache_customers, 100, self.metrics)
         self.store = PartitionStore(folder / f"{number}.db", StoreMemory(8 << 20, 4 << 20))
         self.partition.attach(self.store)
         self.folder = Folder(self.partition, PARTITIONS, "me", self.metrics)
