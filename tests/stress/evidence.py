@@ -59,6 +59,16 @@ class Disturbance:
     error: str = ""
 
 
+@dataclass(frozen=True)
+class Stop:
+    """A worker that got SIGTERM: when, when it had ended, monotonic seconds, and its exit code."""
+
+    worker: int
+    asked_s: float
+    ended_s: float
+    code: int
+
+
 @dataclass
 class Evidence:
     """Everything the checks read."""
@@ -77,8 +87,7 @@ class Evidence:
     disturbances: Sequence[Disturbance] = ()
     #: Seconds until each worker was ready after healing; None when it was not in time.
     ready_s: Mapping[int, float | None] = field(default_factory=dict)
-    #: Exit codes of workers ended with SIGTERM.
-    stop_codes: Sequence[int] = ()
+    stops: Sequence[Stop] = ()
     #: Workers that ended by themselves, with the time.
     gave_up: Sequence[tuple[int, float]] = ()
     #: What could not be reached in time at the end, in words.

@@ -3,7 +3,9 @@
 Rules:
 
 1.  A fault ends healed: what was killed runs, what was frozen goes on, what was cut is joined.
-2.  A worker that ended by itself meanwhile is started again, as its supervisor would: it may end when Kafka
+2.  A target whose fault takes longer than planned (a storm's stops take what they take) suffers the next one
+    afterwards.
+3.  A worker that ended by itself meanwhile is started again, as its supervisor would: it may end when Kafka
     is away for long. How often that was is counted.
 """
 
@@ -13,6 +15,7 @@ import asyncio
 import signal
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
@@ -44,6 +47,7 @@ class Trouble:
         self.suffered: list[Suffered] = []
         #: Workers that are down because a fault says so.
         self._out: set[int] = set()
+        self._one_at_a_time: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         #: Workers that ended although nobody ended them: number and time, monotonic.
         self.gave_up: list[tuple[int, float]] = []
 
@@ -64,6 +68,10 @@ class Trouble:
 
     async def _suffer(self, fault: Fault, started_s: float) -> None:
         await asyncio.sleep(max(started_s + fault.at_s - time.monotonic(), 0))
+        async with self._one_at_a_time[fault.who]:
+            await self._now(fault, started_s)
+
+    async def _now(self, fault: Fault, started_s: float) -> None:
         suffered = Suffered(fault, time.monotonic())
         self.suffered.append(suffered)
         print(f"{time.monotonic() - started_s:6.1f} s  {fault.kind} {fault.who}", file=sys.stderr, flush=True)

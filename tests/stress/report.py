@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tests.stress.evidence import Evidence, Findings
+from tests.stress.evidence import Evidence, Findings, Violation
 from tests.stress.history import History
 from tests.stress.run import Plan
 
-#: Violations of one check that are shown in full.
-_SHOWN = 10
+#: Violations of one kind that are shown in full: many of one must not hide another.
+_SHOWN = 3
+_NUMBERS = re.compile(r"[0-9.]+")
 
 
-def report(findings: Iterable[Findings], evidence: Evidence) -> str:
+def report(findings: Sequence[Findings], evidence: Evidence) -> str:
     """What each check looked at, and every violation with its evidence."""
     lines = ["", "checks:"]
     for one in findings:
@@ -26,11 +28,22 @@ def report(findings: Iterable[Findings], evidence: Evidence) -> str:
         for number, seconds in sorted(evidence.ready_s.items())
     }
     lines.append(f"  ready after healing: {times}")
-    broken = [violation for one in findings for violation in one.violations[:_SHOWN]]
     total = sum(len(one.violations) for one in findings)
     lines.append(f"\n{total} violations" if total else "\nno violations")
-    lines += [str(violation) for violation in broken]
+    for kind in _by_kind(findings):
+        lines += [str(violation) for violation in kind[:_SHOWN]]
+        if len(kind) > _SHOWN:
+            lines.append(f"    and {len(kind) - _SHOWN} more like it")
     return "\n".join(lines)
+
+
+def _by_kind(findings: Sequence[Findings]) -> Iterable[list[Violation]]:
+    """Violations that say the same but for numbers, together."""
+    kinds: dict[tuple[str, str], list[Violation]] = {}
+    for one in findings:
+        for violation in one.violations:
+            kinds.setdefault((one.check, _NUMBERS.sub("", violation.what)), []).append(violation)
+    return kinds.values()
 
 
 def summary(plan: Plan, history: History, findings: Iterable[Findings], evidence: Evidence) -> dict[str, Any]:

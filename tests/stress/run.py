@@ -101,7 +101,7 @@ class _Run:
         found = [store for worker in stage.workers for store in _stores_of(worker)]
         found += await self._rebuild()
         await self._read(found)
-        evidence.stop_codes = [code for worker in stage.workers for code in worker.stop_codes]
+        evidence.stops = [stop for worker in stage.workers for stop in worker.stops]
         evidence.gave_up, evidence.stuck = self._trouble.gave_up, self._stuck
         evidence.disturbances = [
             Disturbance(one.fault.kind, one.fault.who, one.start_s, one.end_s, one.error)

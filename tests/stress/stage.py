@@ -16,6 +16,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
@@ -24,11 +25,13 @@ from config.settings import Settings
 from tests.kafka.cluster import KafkaCluster
 from tests.stress.cuts import Cut, Gate
 from tests.stress.disk import Disk
+from tests.stress.evidence import Stop
 from tests.stress.schedule import SESSION_S
 
 PARTITIONS = 8
 APP_ID = "stress"
-_STOP_S = 40.0
+#: A worker that got SIGTERM is killed after so many seconds.
+STOP_S = 40.0
 
 
 class Worker:
@@ -42,8 +45,7 @@ class Worker:
         self.disk = disk
         self.gates = gates
         self._child: Child | None = None
-        #: Exit codes of ends that were asked for by SIGTERM; -9 when it had to be killed.
-        self.stop_codes: list[int] = []
+        self.stops: list[Stop] = []
 
     def start(self) -> None:
         """Start the process, which must not be running."""
@@ -57,12 +59,13 @@ class Worker:
             await asyncio.to_thread(child.kill)
 
     async def stop(self) -> None:
-        """SIGTERM, and its end. One that does not end in time is killed, which `stop_codes` says."""
+        """SIGTERM, and its end. One that does not end in time is killed, which its code in `stops` says."""
         child, self._child = self._child, None
         if child is not None:
-            await asyncio.to_thread(child.terminate, _STOP_S)
+            asked_s = time.monotonic()
+            await asyncio.to_thread(child.terminate, STOP_S)
             code = child.returncode
-            self.stop_codes.append(0 if code is None else code)
+            self.stops.append(Stop(self.number, asked_s, time.monotonic(), 0 if code is None else code))
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal and go on."""

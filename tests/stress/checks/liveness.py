@@ -51,10 +51,14 @@ def liveness(evidence: Evidence, _: Refolded) -> Findings:
             findings.broken(f"worker {worker} was not ready in time after healing")
     for what in evidence.stuck:
         findings.broken(what)
-    for code in evidence.stop_codes:
+    for stop in evidence.stops:
         findings.saw("SIGTERM")
-        if code != 0:
-            findings.broken(f"a worker ended with code {code} after SIGTERM")
+        if stop.code != 0:
+            at_s, took_s = stop.asked_s - evidence.started_s, stop.ended_s - stop.asked_s
+            findings.broken(
+                f"worker {stop.worker} ended with code {stop.code} after SIGTERM at {at_s:.1f} s, "
+                f"in {took_s:.1f} s"
+            )
     findings.saw("workers that ended by themselves", len(evidence.gave_up))
     for one in evidence.disturbances:
         findings.saw(f"faults {one.kind}")
