@@ -21,8 +21,10 @@ import aiohttp
 from tests.stress.catalogue import TENANT
 from tests.stress.history import History, Op
 
-#: A client waits so long for an answer, in seconds.
+#: A client waits so long for an answer, in seconds. Some wait until a frozen worker has thawed.
 PATIENCE_S = 4.0
+GREAT_PATIENCE_S = 25.0
+_PATIENT = 0.25
 
 #: Attempts for each request, and the pause between two, in seconds, at most.
 TRIES = 6
@@ -49,7 +51,7 @@ class Caller:
     async def __aenter__(self) -> Caller:
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=PATIENCE_S),
-            connector=aiohttp.TCPConnector(limit=200),
+            connector=aiohttp.TCPConnector(limit=400),
             headers={"X-Tenant-Id": TENANT},
         )
         return self
@@ -75,12 +77,15 @@ class Caller:
     async def once(self, kind: str, customer: str, worker: int, method: str, path: str, body: Body) -> Op:
         """One attempt at one worker."""
         assert self._session is not None
+        patient = self._dice.random() < _PATIENT
+        timeout = aiohttp.ClientTimeout(total=GREAT_PATIENCE_S if patient else PATIENCE_S)
         number = len(self._history.ops)
         sent = body(number)
         op = self._history.begin(kind, customer, worker, sent or {})
         assert op.number == number
         try:
-            async with self._session.request(method, self._urls[worker] + path, json=sent) as response:
+            url = self._urls[worker] + path
+            async with self._session.request(method, url, json=sent, timeout=timeout) as response:
                 text = await response.text()
                 answer = json.loads(text) if response.content_type == "application/json" else text
                 return self._history.end(op, response.status, answer)

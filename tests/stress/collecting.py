@@ -142,8 +142,9 @@ def step_of(offset: int, control: Control) -> Step:
 
 
 def read_stores(folder: Path, name: str) -> list[Store]:
-    """The stores in a worker's folder, whose worker has ended; `name` says whose they are."""
-    return [_read_store(path, f"{name} {path.name}") for path in sorted(folder.glob("*.db"))]
+    """The stores anywhere in a worker's folder, whose worker has ended; `name` says whose they are."""
+    paths = sorted(path for path in folder.rglob("*.db") if path.is_dir() and path.stem.isdigit())
+    return [_read_store(path, f"{name} {path.relative_to(folder)}") for path in paths]
 
 
 def _read_store(path: Path, name: str) -> Store:

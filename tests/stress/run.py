@@ -215,7 +215,7 @@ class _Run:
                 self._evidence.rebuilt_states = await self._states(caller)
         finally:
             await worker.stop()
-        return read_stores(worker.stores, "rebuilt")
+        return read_stores(worker.settings.data_dir, "rebuilt")
 
     async def _read(self, found: list[Store]) -> None:
         say("reading topics and changelogs")
@@ -227,7 +227,7 @@ class _Run:
 
 
 def _stores_of(worker: Worker) -> list[Store]:
-    return read_stores(worker.stores, f"worker {worker.number}")
+    return read_stores(worker.settings.data_dir, f"worker {worker.number}")
 
 
 async def _first(pair: Awaitable[tuple[bool, str]]) -> bool:

@@ -23,6 +23,9 @@ from tests.stress.history import Op
 #: Recommendations of a customer that a response may still name.
 _REMEMBERED = 8
 
+#: Requests under way at most.
+_UNDER_WAY = 150
+
 #: What is done, and how often.
 _MENU = {"push": 22, "web": 22, "respond": 22, "ingest": 12, "profile": 8, "read": 14}
 
@@ -60,19 +63,28 @@ class Shoppers:
             op = await self._profile(customer, "put", tries=60)
             assert op.acknowledged, f"{customer} could not be introduced: {op.status} {op.body} {op.error}"
 
-    async def run(self, until_s: float, clients: int = 12) -> None:
-        """Send requests until a moment of the monotonic clock."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(clients):
-                group.create_task(self._client(until_s, clients / self._rate))
+    async def run(self, until_s: float) -> None:
+        """Send requests until a moment of the monotonic clock, and wait for the answers.
 
-    async def _client(self, until_s: float, every_s: float) -> None:
-        await asyncio.sleep(self._dice.uniform(0, every_s))
+        The rate does not depend on the answers: a frozen worker's clients wait, others come.
+        """
         due_s = time.monotonic()
-        while time.monotonic() < until_s:
-            await self._anything()
-            due_s = max(due_s + every_s, time.monotonic() - 1.0)
-            await asyncio.sleep(max(due_s - time.monotonic(), 0))
+        under_way = 0
+
+        async def one() -> None:
+            nonlocal under_way
+            under_way += 1
+            try:
+                await self._anything()
+            finally:
+                under_way -= 1
+
+        async with asyncio.TaskGroup() as group:
+            while time.monotonic() < until_s:
+                if under_way < _UNDER_WAY:
+                    group.create_task(one())
+                due_s = max(due_s + self._dice.expovariate(self._rate), time.monotonic() - 1.0)
+                await asyncio.sleep(max(due_s - time.monotonic(), 0))
 
     async def _anything(self) -> None:
         customer = self._dice.choice(self._customers)

@@ -76,11 +76,6 @@ class Worker:
     def running(self) -> bool:
         return self._child is not None and self._child.returncode is None
 
-    @property
-    def stores(self) -> Path:
-        """The folder of its partitions' stores."""
-        return self.settings.data_dir / self.settings.app_id / "stores"
-
     def wipe(self) -> None:
         """Remove its data; it must not be running."""
         shutil.rmtree(self.settings.data_dir, ignore_errors=True)
