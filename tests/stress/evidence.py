@@ -61,12 +61,16 @@ class Disturbance:
 
 @dataclass(frozen=True)
 class Stop:
-    """A worker that got SIGTERM: when, when it had ended, monotonic seconds, and its exit code."""
+    """A worker that got SIGTERM: when, when it had ended, monotonic seconds, and its exit code.
+
+    `up_s` is for how many seconds it had run.
+    """
 
     worker: int
     asked_s: float
     ended_s: float
     code: int
+    up_s: float = 60.0
 
 
 @dataclass

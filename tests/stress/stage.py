@@ -45,11 +45,13 @@ class Worker:
         self.disk = disk
         self.gates = gates
         self._child: Child | None = None
+        self._started_s = 0.0
         self.stops: list[Stop] = []
 
     def start(self) -> None:
         """Start the process, which must not be running."""
         environment = self.settings.environment(os.environ) | self.disk.environment
+        self._started_s = time.monotonic()
         self._child = Child([sys.executable, "-m", "app.cli", "worker"], self.log, environment)
 
     async def kill(self) -> None:
@@ -65,7 +67,8 @@ class Worker:
             asked_s = time.monotonic()
             await asyncio.to_thread(child.terminate, STOP_S)
             code = child.returncode
-            self.stops.append(Stop(self.number, asked_s, time.monotonic(), 0 if code is None else code))
+            up_s = asked_s - self._started_s
+            self.stops.append(Stop(self.number, asked_s, time.monotonic(), 0 if code is None else code, up_s))
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal and go on."""

@@ -5,11 +5,12 @@ Rules:
 1.  An answer is one of those that the contract names; 503 and no answer are legal, 500 is not.
 2.  In a phase without a fault for QUIET_S seconds some requests succeed.
 3.  Healed, every worker is ready in time, and all is folded in time.
-4.  A worker that gets SIGTERM ends with 0.
+4.  A worker that gets SIGTERM ends with 0; with the signal itself while it still loads its modules.
 """
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 
 from tests.stress.checks.telling import first, told
@@ -29,6 +30,8 @@ _LEGAL: dict[str, frozenset[int]] = {
 }
 #: Of fewer attempts all may have met a worker that does not own the customer.
 _ENOUGH = 40
+#: A worker needs about so many seconds until it has its signal handlers.
+_STARTING_S = 6.0
 _CODES = frozenset({"NOT_READY", "OVERLOADED", "PENDING"})
 
 
@@ -53,7 +56,9 @@ def liveness(evidence: Evidence, _: Refolded) -> Findings:
         findings.broken(what)
     for stop in evidence.stops:
         findings.saw("SIGTERM")
-        if stop.code != 0:
+        if stop.code == -signal.SIGTERM and stop.up_s < _STARTING_S:
+            findings.saw("SIGTERM while it started")
+        elif stop.code != 0:
             at_s, took_s = stop.asked_s - evidence.started_s, stop.ended_s - stop.asked_s
             findings.broken(
                 f"worker {stop.worker} ended with code {stop.code} after SIGTERM at {at_s:.1f} s, "
