@@ -4,7 +4,8 @@ Rules:
 
 1.  The shim stands between RocksDB and the C library, so that a full disk is a real ENOSPC at a real write,
     wherever RocksDB makes one. Only files under the worker's data folder are concerned.
-2.  The control file is mapped by the worker: a change takes effect with its next write.
+2.  Without the shim, for runs without disk faults, no compiler is needed and nothing can be made to fail.
+3.  The control file is mapped by the worker: a change takes effect with its next write.
 """
 
 from __future__ import annotations
@@ -44,13 +45,15 @@ def compile_shim(folder: Path) -> Path:
 class Disk:
     """The disk under one folder, as the processes with `environment` see it."""
 
-    def __init__(self, library: Path, folder: Path, control: Path) -> None:
+    def __init__(self, library: Path | None, folder: Path, control: Path) -> None:
         control.write_bytes(_CONTROL.pack(0, 0))
-        self.environment = {
-            "LD_PRELOAD": str(library),
-            "STRESS_DISK_FOLDER": str(folder),
-            "STRESS_DISK_CONTROL": str(control),
-        }
+        self.environment: dict[str, str] = {}
+        if library is not None:
+            self.environment = {
+                "LD_PRELOAD": str(library),
+                "STRESS_DISK_FOLDER": str(folder),
+                "STRESS_DISK_CONTROL": str(control),
+            }
         with control.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), _CONTROL.size)
 

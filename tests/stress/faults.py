@@ -20,12 +20,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
+from tests.kafka.cluster import KafkaClusterError
 from tests.stress.cuts import CUTS, Cut
 from tests.stress.schedule import Fault
 from tests.stress.stage import Stage, Worker
 
 _SUPERVISE_S = 0.5
 _STORM_PAUSE_S = 1.5
+_NODE_STARTS = 5
 
 
 @dataclass
@@ -158,4 +160,18 @@ class Trouble:
         try:
             await asyncio.sleep(fault.lasts_s)
         finally:
-            await asyncio.to_thread(cluster.start_node, fault.target)
+            await self._start_node(fault.target)
+
+    async def _start_node(self, node: int) -> None:
+        """Start a node again; another program may have taken one of its ports for a moment."""
+        cluster = self._stage.cluster
+        for left in reversed(range(_NODE_STARTS)):
+            try:
+                await asyncio.to_thread(cluster.start_node, node)
+            except KafkaClusterError as error:
+                if not left or "Address already in use" not in str(error):
+                    raise
+                await asyncio.to_thread(cluster.kill, node)
+                await asyncio.sleep(1.0)
+            else:
+                return

@@ -28,7 +28,7 @@ from tests.stress.evidence import Disturbance, Evidence, Store
 from tests.stress.faults import Trouble
 from tests.stress.history import History
 from tests.stress.producers import Producers
-from tests.stress.schedule import Fault
+from tests.stress.schedule import DISK_KINDS, Fault
 from tests.stress.shoppers import Shoppers
 from tests.stress.stage import PARTITIONS, Stage, Worker
 
@@ -63,7 +63,7 @@ async def perform(plan: Plan, folder: Path) -> tuple[Evidence, History]:
         Exception: it could not be run, through no fault of the product's.
     """
     history = History(folder / "history.jsonl")
-    library = compile_shim(folder)
+    library = compile_shim(folder) if any(fault.kind in DISK_KINDS for fault in plan.schedule) else None
     try:
         async with Stage(folder, library, plan.nodes, plan.workers) as stage:
             evidence = await _Run(plan, stage, history).perform()

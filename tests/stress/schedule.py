@@ -48,6 +48,7 @@ _LONE_NODE_OUT_S = 2.0
 
 KINDS = (*_WORKER_KINDS, *_NODE_KINDS)
 NODE_KINDS = tuple(_NODE_KINDS)
+DISK_KINDS = ("disk-full", "disk-slow")
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ class Worker:
 class Stage:
     """Kafka and the workers of one run, in one folder."""
 
-    def __init__(self, folder: Path, library: Path, nodes: int, workers: int) -> None:
+    def __init__(self, folder: Path, library: Path | None, nodes: int, workers: int) -> None:
         self.folder = folder
         self._library = library
         # One door more than workers: of the worker that rebuilds everything at the end.
