@@ -2,7 +2,8 @@
 
 Rules:
 
-1.  The exit code is 0 when nothing was violated, 1 when something was, 2 when it could not be run.
+1.  The exit code is 0 when nothing was violated, 1 when something was, 2 when it could not be run, or not as
+    planned: a fault could not be made or healed.
 2.  The last line on standard output is one JSON object, for logs; everything else is for people.
 3.  The folder with logs, history and stores is kept when something was violated, or when asked for.
 """
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tests.kafka.cluster import KafkaClusterError
@@ -55,37 +57,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    planned = Plan(
-        given.seed,
-        given.minutes,
-        given.nodes,
-        given.workers,
-        schedule,
-        requests=given.requests,
-        records=given.records,
-    )
+    planned = Plan(given.seed, given.minutes, given.nodes, given.workers, schedule)
+    planned = replace(planned, requests=given.requests, records=given.records)
     print(f"seed {given.seed}: {len(schedule)} faults", *schedule, sep="\n", flush=True)
     folder: Path = given.keep or Path(tempfile.mkdtemp(prefix="offertide-stress-"))
     folder.mkdir(parents=True, exist_ok=True)
     write_plan(planned, folder)
-    code = 2
+    code = _run(planned, folder)
+    if code == 0 and given.keep is None:
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        print(f"logs, history and stores are in {folder}", file=sys.stderr)
+    return code
+
+
+def _run(planned: Plan, folder: Path) -> int:
+    """Run, check and report in a folder; the exit code."""
     try:
         evidence, history = asyncio.run(perform(planned, folder))
         findings = check(evidence)
-        print(report(findings, evidence))
-        line = summary(planned, history, findings, evidence)
-        code = 1 if line["violations"] else 0
-        print(json.dumps(line))
     except _CANNOT_RUN as error:
         print(f"could not run: {error}", file=sys.stderr)
+        return 2
     except Exception:  # noqa: BLE001 - the harness's own failure is no verdict
         traceback.print_exc()
-    finally:
-        if code == 0 and given.keep is None:
-            shutil.rmtree(folder, ignore_errors=True)
-        else:
-            print(f"logs, history and stores are in {folder}", file=sys.stderr)
-    return code
+        return 2
+    line = summary(planned, history, findings, evidence)
+    print(report(findings, evidence))
+    print(json.dumps(line), flush=True)
+    failed = [f"{one.kind} of {one.who}: {one.error}" for one in evidence.disturbances if one.error]
+    if failed:
+        print("not a fair run, faults could not be made or healed:", *failed, sep="\n", file=sys.stderr)
+        return 2
+    return 1 if line["violations"] else 0
 
 
 if __name__ == "__main__":

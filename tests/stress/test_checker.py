@@ -243,7 +243,6 @@ def test_what_does_not_come_back_is_seen() -> None:
         (replace(evidence, stops=[Stop(0, 1.0, 41.0, -9)]), "code -9"),
         (replace(evidence, stops=[Stop(0, 1.0, 1.0, -15)]), "code -15"),
         (replace(evidence, stuck=["not folded"]), "not folded"),
-        (replace(evidence, disturbances=[Disturbance("kill", "w", 1, 2, "why")]), "why"),
     ):
         assert any(what in each for each in _violations(broken)["liveness"])
 
