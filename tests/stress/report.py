@@ -13,7 +13,7 @@ from tests.stress.run import Plan
 
 #: Violations of one kind that are shown in full: many of one must not hide another.
 _SHOWN = 3
-_NUMBERS = re.compile(r"(?<!answered )\b[0-9.]+")
+_NUMBERS = re.compile(r"(?<!answered )(?<![0-9.])[0-9.]+")
 
 
 def report(findings: Sequence[Findings], evidence: Evidence) -> str:
