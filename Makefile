@@ -5,11 +5,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 # A Python to prefer, as a command or a path: make install PYTHON=python3.13
 PYTHON ?=
+# The stress run's, see docs/stress.md
+SEED ?= 1
+MINUTES ?= 5
+NODES ?= 3
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 # An interrupted installation must not look finished.
 .DELETE_ON_ERROR:
-.PHONY: help install demo test bench lint clean
+.PHONY: help install demo test bench stress lint clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +30,9 @@ test: $(VENV)/.installed-dev ## Run the tests
 
 bench: $(VENV)/.installed-bench ## Run the benchmarks
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+stress: $(VENV)/.installed-dev ## Run workers and Kafka under seeded faults: SEED=7 MINUTES=5 NODES=3 WORKERS=3
+	@$(BIN)/python -m tests.stress --seed $(SEED) --minutes $(MINUTES) --nodes $(NODES) --workers $(WORKERS) $(ARGS)
 
 lint: $(VENV)/.installed-dev ## Check style, formatting, types and the layers of the packages
 	$(BIN)/ruff check .

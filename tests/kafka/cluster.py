@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ from typing import Literal, Self
 from app.child import Child, free_ports
 from app.cluster_view import ask_cluster
 from tests.kafka.jars import KafkaUnavailableError, find_java, java_available, kafka_jars
-from tests.kafka.node import Place, Program, format_storage, run_node, write_settings
+from tests.kafka.node import Door, Place, Program, format_storage, run_node, write_settings
 
 _START_TRIES = 3
 _READY_TIMEOUT_S = 60.0
@@ -39,14 +39,17 @@ class KafkaCluster:
         nodes: Literal[1, 3] = 1,
         folder: Path | None = None,
         overrides: Mapping[str, str] | None = None,
+        doors: Sequence[str] = (),
     ) -> None:
         """``folder``: an empty or new one for logs and data, kept at the end; by default a temporary one.
 
-        ``overrides`` are broker settings (``server.properties``) of every node.
+        ``overrides`` are broker settings (``server.properties``) of every node. ``doors`` names further
+        listeners that every node has, see ``door``.
         """
         self.nodes = range(1, nodes + 1)
         self._kept_folder = folder
         self._overrides = dict(overrides or {})
+        self._doors = tuple(doors)
         self._program: Program | None = None
         self._folder: Path | None = None
         self._places: dict[int, Place] = {}
@@ -61,6 +64,10 @@ class KafkaCluster:
     def address(self, node: int) -> str:
         """``host:port`` of one node."""
         return self._places[node].address
+
+    def door(self, node: int, name: str) -> Door:
+        """A node's further listener; nothing listens on its advertised port unless the caller does."""
+        return next(door for door in self._places[node].doors if door.name == name)
 
     def pid(self, node: int) -> int:
         """The process id of a running node."""
@@ -131,9 +138,10 @@ class KafkaCluster:
         return self._running[node].tail()
 
     def _start_in(self, folder: Path, program: Program) -> None:
-        ports = free_ports(2 * len(self.nodes))
+        ports = free_ports((2 + 2 * len(self._doors)) * len(self.nodes))
         for node in self.nodes:
-            self._places[node] = Place(node, folder / f"node-{node}", ports.pop(), ports.pop())
+            doors = tuple(Door(name, ports.pop(), ports.pop()) for name in self._doors)
+            self._places[node] = Place(node, folder / f"node-{node}", ports.pop(), ports.pop(), doors)
         places = list(self._places.values())
         for place in places:
             write_settings(place, places, self._overrides)

@@ -38,13 +38,32 @@ class Program:
 
 
 @dataclass(frozen=True)
+class Door:
+    """One more listener of a node: clients connect to `port`, and are told to come back to `advertised_port`.
+
+    What listens there is the caller's: a proxy, so that a client's connections can be cut. `name` is the
+    listener's, capital letters and digits.
+    """
+
+    name: str
+    port: int
+    advertised_port: int
+
+    @property
+    def address(self) -> str:
+        """``host:port`` for the clients of this door."""
+        return f"127.0.0.1:{self.advertised_port}"
+
+
+@dataclass(frozen=True)
 class Place:
-    """Where a node lives: its id, its folder and its two loopback ports."""
+    """Where a node lives: its id, its folder, its two loopback ports and those of its doors."""
 
     node: int
     folder: Path
     broker_port: int
     controller_port: int
+    doors: tuple[Door, ...] = ()
 
     @property
     def address(self) -> str:
@@ -90,6 +109,21 @@ def _settings(place: Place, all_places: list[Place]) -> dict[str, str]:
         "share.coordinator.state.topic.min.isr": in_sync,
         **_LEAN,
         **_ALERT,
+        **_door_settings(place),
+    }
+
+
+def _door_settings(place: Place) -> dict[str, str]:
+    if not place.doors:
+        return {}
+    doors = [f"{door.name}://127.0.0.1:{door.port}" for door in place.doors]
+    advertised = [f"{door.name}://{door.address}" for door in place.doors]
+    names = ["PLAINTEXT", "CONTROLLER", *(door.name for door in place.doors)]
+    usual = [f"PLAINTEXT://{place.address}", f"CONTROLLER://127.0.0.1:{place.controller_port}"]
+    return {
+        "listeners": ",".join([*usual, *doors]),
+        "advertised.listeners": ",".join([usual[0], *advertised]),
+        "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in names),
     }
 
 
