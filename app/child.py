@@ -1,8 +1,9 @@
-"""A program that runs beside this process, logs to a file and never outlives it."""
+"""A program that runs beside this process and never outlives it."""
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import random
 import re
@@ -11,7 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -44,19 +45,28 @@ except OSError as error:
 
 
 class Child:
-    """One running program: its log, its end, and the ways to bring that about.
+    """One running program: its output, its end, and the ways to bring that about.
 
     It ends with this process: through atexit, and on Linux also when this process is killed with -9
     (elsewhere a kill -9 leaves it running).
     """
 
-    def __init__(self, argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        log: Path | None,
+        env: Mapping[str, str] | None = None,
+        on_end: Callable[[int], None] | None = None,
+    ) -> None:
         """Start ``argv`` (first the program's full path), standard output and errors appended to ``log``.
 
-        ``env`` replaces the environment. Raises OSError when no process can be started at all; a program
-        that cannot be run shows as an early exit with the reason in its log.
+        Without a ``log`` it writes where this process writes. ``env`` replaces the environment. ``on_end``
+        is called with the exit code when the program has ended, in a thread of its own. Raises OSError when
+        no process can be started at all; a program that cannot be run shows as an early exit with the
+        reason in its output.
         """
         self._log = log
+        self._on_end = on_end
         self._owner = os.getpid()
         self._exited = threading.Event()
         handed: Future[subprocess.Popen[bytes]] = Future()
@@ -83,20 +93,27 @@ class Child:
 
         Raises TimeoutError when not even that ends it; so does ``kill``.
         """
-        self._signal(signal.SIGTERM)
+        self.send_signal(signal.SIGTERM)
         if not self._exited.wait(grace_s):
-            self._signal(signal.SIGKILL)
+            self.send_signal(signal.SIGKILL)
         self._end()
 
     def kill(self) -> None:
         """End the program at once (SIGKILL) and wait until it is gone."""
         if os.getpid() != self._owner:
             return  # a fork of the owner runs the same atexit handlers, but owns no child
-        self._signal(signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
         self._end()
 
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal and go on; nothing happens when the program has ended."""
+        if not self._exited.is_set():
+            self._process.send_signal(number)
+
     def tail(self, lines: int = TAIL_LINES) -> str:
-        """The last ``lines`` of the log, without colours."""
+        """The last ``lines`` of the log, without colours; empty without a log."""
+        if self._log is None:
+            return ""
         with self._log.open("rb") as file:
             file.seek(max(0, self._log.stat().st_size - _TAIL_BYTES))
             text = file.read().decode(errors="replace")
@@ -107,7 +124,7 @@ class Child:
     ) -> None:
         wrapper = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(self._owner), *argv]
         try:
-            with self._log.open("ab") as log:
+            with contextlib.nullcontext() if self._log is None else self._log.open("ab") as log:
                 process = subprocess.Popen(
                     wrapper,
                     stdin=subprocess.DEVNULL,
@@ -124,10 +141,8 @@ class Child:
         handed.set_result(process)
         process.wait()
         self._exited.set()
-
-    def _signal(self, number: signal.Signals) -> None:
-        if not self._exited.is_set():
-            self._process.send_signal(number)
+        if self._on_end is not None:
+            self._on_end(process.returncode)
 
     def _end(self) -> None:
         if not self._exited.wait(_KILL_S):

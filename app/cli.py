@@ -11,7 +11,7 @@ import click
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "catalog": ("app.commands.catalog:catalog", "Import and export a tenant's catalogue."),
     "demo": ("app.commands.demo:demo", "Run a broker and a worker here, with sample customers."),
-    "worker": ("app.commands.worker:worker", "Run one worker until SIGTERM."),
+    "worker": ("app.commands.worker:worker", "Run one worker, or several, until SIGTERM."),
 }
 
 
@@ -50,6 +50,7 @@ def main() -> None:
     \b
     Examples:
       offertide worker
+      offertide worker --workers 4
       offertide catalog import config/samples/music-shop.yaml
       offertide catalog export --tenant demo --output demo.yaml
     """

@@ -12,7 +12,6 @@ import logging
 import os
 import secrets
 import signal
-import socket
 import time
 from collections.abc import Mapping
 from typing import Any, cast
@@ -24,6 +23,7 @@ from faust.types import TP, TransportT
 from agents.catalogue import CatalogueReader
 from agents.host import Host
 from agents.streams import declare_agents
+from app.ports import probe_port
 from app.provision import ensure_topics, wait_for_broker
 from app.transport.consumer import ConsumerOptions, MicroBatchConsumer, MicroBatchTransport
 from app.transport.membership import Membership
@@ -204,18 +204,6 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideA
     return app
 
 
-def probe_port(host: str, port: int) -> None:
-    """Nothing, when the server will be able to listen there: better known before anything else has started.
-
-    Raises:
-        OSError: the address is taken, or not this machine's.
-    """
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-
-
 def faust_settings(settings: Settings) -> dict[str, Any]:
     """Faust's settings: those that Offertide's decide, and the defaults that do harm turned off."""
     session_s = settings.session_timeout_ms / 1000
@@ -261,13 +249,20 @@ async def _stop_or_end(app: OffertideApp) -> None:
     stopped.result()
 
 
-async def run_worker(settings: Settings) -> int:
-    """Run a worker until SIGTERM or SIGINT, or until it crashes; returns the process's exit code."""
+async def run_worker(settings: Settings, *, supervised: bool = False) -> int:
+    """Run a worker until SIGTERM or SIGINT, or until it crashes; returns the process's exit code.
+
+    Args:
+        supervised: a supervisor ends the worker when a stop takes too long. A second signal then does not:
+            systemd, for one, signals every process of a service, the supervisor one each of its workers.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def on_signal() -> None:
         stop.set()
+        if supervised:
+            return
         # A second one ends the process at once: whoever sends it has waited enough.
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)

@@ -30,16 +30,18 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _QUIET: Final = dict.fromkeys(("aiokafka", "aiohttp.access", "asyncio", "faust", "mode"), logging.WARNING)
 
 
-def configure_logs(settings: Settings, stream: TextIO | None = None) -> None:
+def configure_logs(settings: Settings, stream: TextIO | None = None, worker: int | None = None) -> None:
     """Send every log of this process to ``stream`` (standard error by default), replacing what was set up.
 
+    ``worker``, a worker's number among those of one supervisor, then stands in every line.
     The level is the settings' own. At debug the chatty libraries log at info, below it from warning on.
     """
     target = stream if stream is not None else sys.stderr
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not target.isatty())
+    common = _common(worker)
     handler = logging.StreamHandler(target)
-    handler.setFormatter(_formatter(as_json, colors=target.isatty()))
+    handler.setFormatter(_formatter(common, as_json, colors=target.isatty()))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -47,7 +49,7 @@ def configure_logs(settings: Settings, stream: TextIO | None = None) -> None:
         logging.getLogger(quiet_name).setLevel(logging.INFO if level <= logging.DEBUG else max(level, least))
     logging.captureWarnings(True)
     structlog.configure(
-        processors=[*_common(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*common, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=False,  # a test may configure again
@@ -59,8 +61,13 @@ def get_logger(name: str) -> FilteringBoundLogger:
     return cast(FilteringBoundLogger, structlog.get_logger(name))
 
 
-def _common() -> list[Processor]:
+def _common(worker: int | None) -> list[Processor]:
+    def number(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        event["worker"] = worker
+        return event
+
     return [
+        *([] if worker is None else [number]),
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -68,7 +75,7 @@ def _common() -> list[Processor]:
     ]
 
 
-def _formatter(as_json: bool, *, colors: bool) -> logging.Formatter:
+def _formatter(common: list[Processor], as_json: bool, *, colors: bool) -> logging.Formatter:
     # Tracebacks without local variables: they hold customers and secrets.
     ending: list[Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
@@ -81,7 +88,7 @@ def _formatter(as_json: bool, *, colors: bool) -> logging.Formatter:
         ]
     )
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[*_common(), structlog.stdlib.ExtraAdder(allow={"data"}), _flatten],
+        foreign_pre_chain=[*common, structlog.stdlib.ExtraAdder(allow={"data"}), _flatten],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *ending],
     )
 

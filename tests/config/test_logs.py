@@ -74,6 +74,16 @@ def test_the_request_stands_in_every_line_of_both() -> None:
     assert [(e["request"], e["tenant"], e["partition"]) for e in events(stream)] == [("r1", "acme", 4)] * 2
 
 
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_the_workers_number_stands_in_every_line(form: Literal["json", "console"]) -> None:
+    stream = io.StringIO()
+    configure_logs(Settings(log_format=form), stream, worker=3)
+    get_logger("web").info("answered")
+    logging.getLogger("faust.web").warning("slow")
+    said = {"json": '"worker": 3', "console": "worker=3"}[form]
+    assert [said in line for line in stream.getvalue().splitlines()] == [True, True]
+
+
 def test_the_level_holds_for_both() -> None:
     stream = json_logs("warning")
     get_logger("app").info("no")

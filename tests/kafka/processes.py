@@ -17,7 +17,7 @@ def wait_gone(pid: int) -> bool:
     """Whether the process ends within 10 s; one that only waits to be reaped counts as gone."""
     deadline = time.monotonic() + _GONE_TIMEOUT_S
     while time.monotonic() < deadline:
-        if not _runs(pid):
+        if not runs(pid):
             return True
         time.sleep(0.02)
     return False
@@ -35,12 +35,13 @@ def kill_parent_of(script: str, scratch: Path) -> list[int]:
         assert parent.stdout is not None
         pids = [int(word) for word in parent.stdout.readline().split()]
         assert pids
-        assert all(_runs(pid) for pid in pids)
+        assert all(runs(pid) for pid in pids)
         parent.send_signal(signal.SIGKILL)
     return pids
 
 
-def _runs(pid: int) -> bool:
+def runs(pid: int) -> bool:
+    """Whether the process runs; one that only waits to be reaped does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -47,8 +47,9 @@ def settings_for(broker: Broker, app_id: str, data_dir: Path, **overrides: Any) 
 class WorkerProcess:
     """One `offertide worker`, as an operator runs it. Its log goes to a file in the data folder."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *options: str) -> None:
         self.settings = settings
+        self._options = options
         self.url = f"http://127.0.0.1:{settings.web_port}"
         self._process: subprocess.Popen[bytes] | None = None
         self.log = settings.data_dir / f"worker-{settings.web_port}.log"
@@ -57,7 +58,7 @@ class WorkerProcess:
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "app.cli", "worker"],
+                [sys.executable, "-m", "app.cli", "worker", *self._options],
                 env=self.settings.environment(os.environ),
                 stdout=log,
                 stderr=log,
@@ -97,6 +98,11 @@ class WorkerProcess:
         """
         assert self._process is not None
         return self._process.wait(timeout_s)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def running(self) -> bool:
