@@ -236,7 +236,7 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
 
 
 async def _stop_or_end(app: OffertideApp) -> None:
-    """Stop the worker; end the process when that takes too long, as it does when Kafka is away.
+    """Stop the worker; end the process when that takes too long or fails: some of its tasks would go on.
 
     Ending loses nothing: it is what a crash is, and the state is on Kafka.
     """
@@ -244,9 +244,12 @@ async def _stop_or_end(app: OffertideApp) -> None:
     await asyncio.wait([stopped], timeout=STOP_S)
     if not stopped.done():
         log.error("the worker did not stop in time, ending it", seconds=STOP_S)
-        logging.shutdown()
-        os._exit(1)
-    stopped.result()
+    elif (error := stopped.exception()) is not None:
+        log.error("the worker did not stop in order, ending it", error=repr(error), exc_info=error)
+    else:
+        return
+    logging.shutdown()
+    os._exit(1)
 
 
 async def run_worker(settings: Settings, *, supervised: bool = False) -> int:

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import rocksdict
+import structlog
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteBufferManager
 
 from tables.codec import Change
@@ -28,6 +29,9 @@ from tables.layout import CONTROL_KEY, FORMAT_KEY, OFFSET_KEY, STORE_FORMAT, Sta
 
 #: RocksDB keeps this many files open for each partition; past it, tables are reopened as needed.
 MAX_OPEN_FILES = 128
+
+
+log = structlog.get_logger(__name__)
 
 
 class StoreError(Exception):
@@ -187,11 +191,15 @@ class PartitionStore:
             raise self._failed(error) from error
 
     def close(self) -> None:
-        self._db.close()
+        """Let go of the files, whatever RocksDB says: what it cannot flush any more the changelog has."""
+        try:
+            self._db.close()
+        except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
+            log.warning("a store was closed with an error", store=str(self.path), error=str(error))
 
     def destroy(self) -> None:
         """Close the store and remove its files, so that it is rebuilt from the changelog."""
-        self._db.close()
+        self.close()
         remove_store(self.path)
 
     def _failed(self, error: Exception) -> StoreError:

@@ -47,9 +47,12 @@ def settings_for(broker: Broker, app_id: str, data_dir: Path, **overrides: Any) 
 class WorkerProcess:
     """One `offertide worker`, as an operator runs it. Its log goes to a file in the data folder."""
 
-    def __init__(self, settings: Settings, *options: str) -> None:
+    def __init__(
+        self, settings: Settings, *options: str, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.settings = settings
         self._options = options
+        self._environment = dict(environment or {})
         self.url = f"http://127.0.0.1:{settings.web_port}"
         self._process: subprocess.Popen[bytes] | None = None
         self.log = settings.data_dir / f"worker-{settings.web_port}.log"
@@ -59,7 +62,7 @@ class WorkerProcess:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "app.cli", "worker", *self._options],
-                env=self.settings.environment(os.environ),
+                env=self.settings.environment(os.environ) | self._environment,
                 stdout=log,
                 stderr=log,
             )
