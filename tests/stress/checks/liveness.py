@@ -17,7 +17,7 @@ from tests.stress.checks.telling import first, told
 from tests.stress.evidence import Evidence, Findings
 from tests.stress.history import Op
 from tests.stress.refolding import Refolded
-from tests.stress.schedule import QUIET_S
+from tests.stress.schedule import QUIET_S, SESSION_S
 
 #: 404 is judged by `reads`; 409 by `writes`.
 _LEGAL: dict[str, frozenset[int]] = {
@@ -43,6 +43,7 @@ def liveness(evidence: Evidence, _: Refolded) -> Findings:
         if op.kind not in _LEGAL:
             continue
         answers[_answer(op)] += 1
+        findings.saw("answers later than a session", op.status != 0 and op.end_s - op.start_s > SESSION_S)
         if not _legal(op):
             findings.broken(f"{op.kind} was answered {op.status}", told(op, evidence.started_s))
     for answer, count in sorted(answers.items()):
