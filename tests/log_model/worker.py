@@ -98,6 +98,8 @@ class Worker:
             catalogue=lambda: catalogue,
             catalogue_ready=lambda: True,
             lease_holds=self.feed.member.is_set,
+            owners=dict,
+            standbys=dict,
             metrics=metrics,
             origin_id=origin_id,
             clock_ms=loop.wall_ms,
@@ -134,7 +136,7 @@ class Worker:
         self._loop.run(self._take(numbers))
 
     async def _take(self, numbers: list[int]) -> None:
-        self.host.take(numbers)
+        self.host.take(numbers, ())
         for partition in self.partitions:
             # Whatever is not pinned leaves the cache at once.
             partition._cache_customers = 0
