@@ -56,6 +56,9 @@ TABLE = "customers"
 #: Compacted topics drop tombstones after this long; a store idle for longer is rebuilt.
 DELETE_RETENTION_MS = 24 * 3_600_000
 
+#: A batch that a crash tore is taken back by the next owner, before compaction may look at it, in milliseconds.
+COMPACTION_LAG_MS = 10 * 60_000
+
 #: Raw topics keep records for 30 days.
 RAW_RETENTION_MS = 30 * 24 * 3_600_000
 
@@ -74,6 +77,7 @@ def topic_specs(app_id: str, partitions: int, replicas: int, min_insync_replicas
     compacted = common | {"cleanup.policy": "compact", "delete.retention.ms": str(DELETE_RETENTION_MS)}
     specs = [TopicSpec(names[name], partitions, replicas, raw) for name in CUSTOMER_TOPICS]
     specs.append(TopicSpec(names[DEAD_LETTERS], partitions, replicas, raw))
-    specs.append(TopicSpec(changelog_topic(app_id), partitions, replicas, compacted))
+    changelog = compacted | {"min.compaction.lag.ms": str(COMPACTION_LAG_MS)}
+    specs.append(TopicSpec(changelog_topic(app_id), partitions, replicas, changelog))
     specs.append(TopicSpec(names[CATALOG], 1, replicas, compacted))
     return specs

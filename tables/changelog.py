@@ -27,8 +27,9 @@ from tables.layout import CONTROL_KEY, FENCE_KEY
 from tables.partition import Batch
 from tables.store import PartitionStore
 
-#: Kafka batches aim at this size; a single value may be larger, up to the message bound.
-BATCH_BYTES = 900 * 1024
+#: A batch up to this size is one Kafka batch, which lands whole or not at all; hardly any is larger. A single
+#: value may be, up to the message bound.
+BATCH_BYTES = 7 * 1024 * 1024
 
 #: Changelog records applied in one store write during recovery.
 RECOVERY_RECORDS = 5_000
