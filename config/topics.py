@@ -56,7 +56,7 @@ TABLE = "customers"
 #: Compacted topics drop tombstones after this long; a store idle for longer is rebuilt.
 DELETE_RETENTION_MS = 24 * 3_600_000
 
-#: A batch that a crash tore is taken back by the next owner, before compaction may look at it, in milliseconds.
+#: A batch that a crash tore is taken back by the next owner before compaction looks at it; in milliseconds.
 COMPACTION_LAG_MS = 10 * 60_000
 
 #: Raw topics keep records for 30 days.

@@ -29,7 +29,7 @@ from tests.kafka.cluster import KafkaCluster
 
 pytestmark = [pytest.mark.kafka]
 
-#: More than fits one Kafka batch of ours.
+#: Two of them are more than one part of a batch, once that is made small.
 LARGE = os.urandom(500_000)
 
 
@@ -77,7 +77,8 @@ def content(store: PartitionStore) -> dict[bytes, bytes]:
     return {key: value for key, value in store.scan(b"") if key[:1] not in b"!Z"}
 
 
-async def test_a_batch_of_several_parts_is_recovered_whole(log: Log) -> None:
+async def test_a_batch_of_several_parts_is_recovered_whole(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tables.changelog.BATCH_BYTES", 900_000)
     changes: list[Change] = [(b"B%d" % number, LARGE) for number in range(5)]
     async with log.writer() as writer:
         assert await writer.append(Batch(changes, control(1)), 0) == (0, 5)
