@@ -11,7 +11,6 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     KafkaError,
     MessageSizeTooLargeError,
-    ProducerFenced,
     UnknownTopicOrPartitionError,
 )
 
@@ -138,9 +137,8 @@ class Publisher:
         try:
             async with asyncio.timeout(self._timeout_s):
                 metadata = await asyncio.shield(sent)
-        except ProducerFenced as error:
-            raise PublishError(f"{topic}: another worker took the partition", certain=True) from error
         except (KafkaError, TimeoutError) as error:
+            # Also when it was fenced: that may be a second attempt, the first one's answer lost.
             raise PublishError(f"{topic}: not acknowledged: {error!r}", certain=False) from error
         return int(metadata.offset)
 

@@ -87,3 +87,8 @@ async def end_offset(bootstrap: str, topic: str) -> int:
         return int((await consumer.end_offsets([partition]))[partition])
     finally:
         await consumer.stop()
+
+
+async def consume_all(bootstrap: str, topic: str) -> list[bytes]:
+    """The values that the topic holds now."""
+    return await consume(bootstrap, topic, await end_offset(bootstrap, topic))

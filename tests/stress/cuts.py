@@ -1,4 +1,4 @@
-"""The network between a worker and one Kafka node: a TCP proxy that can be cut in three ways.
+"""The network between a worker and one Kafka node: a TCP proxy that can be cut in four ways.
 
 Rules:
 
@@ -7,7 +7,9 @@ Rules:
     lost byte makes no sense to either side.
 3.  `stall`: connections stay open and nothing moves; at healing all that waited arrives, late and in order,
     as TCP does after a partition of the network.
-4.  The worker's HTTP is not concerned: it stays reachable.
+4.  `mute`: the node hears everything and its answers are lost; reset at healing. What was sent meanwhile
+    happened, and the sender does not know.
+5.  The worker's HTTP is not concerned: it stays reachable.
 """
 
 from __future__ import annotations
@@ -15,15 +17,16 @@ from __future__ import annotations
 import asyncio
 from typing import Literal, cast
 
-Cut = Literal["refuse", "swallow", "stall"]
-CUTS: tuple[Cut, ...] = ("refuse", "swallow", "stall")
+Cut = Literal["refuse", "swallow", "stall", "mute"]
+CUTS: tuple[Cut, ...] = ("refuse", "swallow", "stall", "mute")
 
 
 class _Side(asyncio.Protocol):
     """One of a connection's two ends; what it receives goes to the other."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, answers: bool = False) -> None:
         self._gate = gate
+        self._answers = answers
         self.transport: asyncio.Transport | None = None
         self.other: _Side | None = None
         self._early: list[bytes] = []
@@ -35,7 +38,7 @@ class _Side(asyncio.Protocol):
             self.transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:
-        if self._gate.cut == "swallow":
+        if self._gate.cut == "swallow" or (self._answers and self._gate.cut == "mute"):
             return
         if self.other is None or self.other.transport is None:
             self._early.append(data)
@@ -102,7 +105,7 @@ class Gate:
         cut, self.cut = self.cut, None
         if cut == "refuse":
             await self.open()
-        elif cut == "swallow":
+        elif cut in ("swallow", "mute"):
             for side in tuple(self.sides):
                 side.abort()
         elif cut == "stall":
@@ -120,7 +123,7 @@ class Gate:
     async def _connect(self, near: _Side) -> None:
         loop = asyncio.get_running_loop()
         try:
-            _, far = await loop.create_connection(lambda: _Side(self), "127.0.0.1", self._target_port)
+            _, far = await loop.create_connection(lambda: _Side(self, True), "127.0.0.1", self._target_port)
         except OSError:
             near.abort()
             return

@@ -36,6 +36,7 @@ _WORKER_KINDS: dict[str, tuple[int, float, float]] = {
     "refuse": (3, 3.0, 15.0),
     "swallow": (3, 3.0, 15.0),
     "stall": (3, 3.0, 15.0),
+    "mute": (3, 3.0, 15.0),
     "disk-full": (2, 3.0, 10.0),
     "disk-slow": (2, 5.0, 12.0),
 }
