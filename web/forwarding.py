@@ -148,7 +148,7 @@ class Forwarder:
 
     def _kept_session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
+            session = self._session = aiohttp.ClientSession(
                 # Bounded by the requests in flight.
                 connector=aiohttp.TCPConnector(limit=0),
                 timeout=self._timeout,
@@ -156,6 +156,9 @@ class Forwarder:
                 skip_auto_headers=_ADDED,
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
+            # The client would send a PUT again by itself when its connection breaks; another one's may have
+            # come in between.
+            session._retry_connection = False
         return self._session
 
 

@@ -88,6 +88,15 @@ async def test_a_batch_of_several_parts_is_recovered_whole(log: Log, monkeypatch
     assert store.control() == control(1)
 
 
+async def test_recovery_says_how_much_is_left(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tables.changelog.RECOVERY_RECORDS", 2)
+    async with log.writer() as writer:
+        await writer.append(Batch([(b"B%d" % number, b"x") for number in range(6)], control(1)), 0)
+    left: list[int] = []
+    await log.reader.recover(log.store("a"), 0, left.append)
+    assert left == [5, 3, 1, 0]
+
+
 async def test_a_torn_batch_never_happened_for_any_reader(log: Log) -> None:
     async with log.writer() as writer:
         await writer.append(Batch([(b"Ba", b"1"), (b"Bb", b"1")], control(1)), 0)

@@ -194,3 +194,20 @@ async def test_the_topology_says_who_owns_what(other: Worker, asked: Client) -> 
         "key": "{tenantId}:{customerId}",
         "partitioner": "murmur2",
     }
+
+
+async def test_nothing_is_sent_twice_when_a_kept_connection_breaks(other: Worker, asked: Client) -> None:
+    seen: list[str] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append(request.method)
+        assert request.transport is not None
+        if len(seen) > 1:
+            request.transport.abort()
+        return web.Response(text="ok")
+
+    async with _answering(other, handler):
+        first = await asked.put("/api/v1/customers/ann", json={}, headers=HEADERS)
+        second = await asked.put("/api/v1/customers/ann", json={}, headers=HEADERS)
+        assert (first.status, second.status, (await second.json())["code"]) == (200, 503, "PENDING")
+        assert seen == ["PUT", "PUT"]
