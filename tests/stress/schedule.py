@@ -41,7 +41,7 @@ _WORKER_KINDS: dict[str, tuple[int, float, float]] = {
     "disk-slow": (2, 5.0, 12.0),
 }
 _NODE_KINDS: dict[str, tuple[int, float, float]] = {
-    "node-kill": (3, 0.0, 6.0),
+    "node-kill": (3, 0.0, 10.0),
     "node-restart": (2, 0.0, 2.0),
 }
 #: With one node everything waits for it.
