@@ -174,6 +174,11 @@ class Host:
             held.loop = loop
             partition.phase, partition.reason = Phase.FOLDING, "folding what came meanwhile"
             await loop.run()
+        except BaseException:
+            # At once: stopping the producer takes time, in which nothing may be answered any more.
+            if partition.phase is not Phase.STOPPED:
+                partition.phase = Phase.RECOVERING
+            raise
         finally:
             await producer.stop()
 
@@ -191,8 +196,6 @@ class Host:
         )
         if self.source is not None:
             self.source.pause(number)
-        if partition.phase is not Phase.STOPPED:
-            partition.phase = Phase.RECOVERING
         partition.reason = f"stopped by {reason}: {error}"
         held.loop = None
         held.failed_s = boot_s()

@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaProducer
 
 from config.topics import MESSAGE_MAX_BYTES
 from tables.layout import FENCE_KEY
+from tables.publisher import PublishError
 
 #: Nothing is ever open; the broker asks for a time-out all the same.
 _TRANSACTION_TIMEOUT_MS = 60_000
@@ -59,9 +60,13 @@ class PartitionProducer:
 
     @property
     def kafka(self) -> AIOKafkaProducer:
-        """The producer, started."""
+        """The producer, started.
+
+        Raises:
+            PublishError: it is stopped: certainly nothing is sent.
+        """
         if self._producer is None:
-            raise RuntimeError("the partition's producer is stopped")
+            raise PublishError("the partition's producer is stopped", certain=True)
         return self._producer
 
     async def start(self) -> None:
@@ -71,7 +76,11 @@ class PartitionProducer:
             aiokafka.errors.KafkaError: no broker gives one.
         """
         producer = AIOKafkaProducer(**self._arguments)
-        await producer.start()
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
         self._producer = producer
         if self._fenced:
             manager = producer._txn_manager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaProducer
@@ -138,6 +139,7 @@ class Publisher:
             async with asyncio.timeout(self._timeout_s):
                 metadata = await asyncio.shield(sent)
         except (KafkaError, TimeoutError) as error:
+            sent.add_done_callback(_heard)
             # Also when it was fenced: that may be a second attempt, the first one's answer lost.
             raise PublishError(f"{topic}: not acknowledged: {error!r}", certain=False) from error
         return int(metadata.offset)
@@ -170,3 +172,9 @@ class Publisher:
                 raise PublishError(
                     f"{topic} {partition}: not acknowledged: {error!r}", certain=False
                 ) from error
+
+
+def _heard(sent: asyncio.Future[Any]) -> None:
+    """Nobody waits for this acknowledgement any more: what becomes of it is no news."""
+    if not sent.cancelled():
+        sent.exception()

@@ -23,6 +23,7 @@ from app.provision import ensure_topics
 from app.worker import OffertideApp, create_app
 from config.topics import DEAD_LETTERS, EVENTS, MESSAGE_MAX_BYTES, changelog_topic, topic_names
 from tables.changelog import ChangelogWriter
+from tables.fencing import PartitionProducer
 from tables.layout import CONTROL_KEY, customer_key
 from tables.partition import Partition, Phase
 from tables.routing import partition_of
@@ -88,6 +89,39 @@ async def test_a_foreign_write_in_the_changelog_rebuilds_the_store(
         rebuilt = app.metrics.batch_failures_total.labels("LandedElsewhereError")._value.get()
         assert rebuilt == 1.0
         assert all(partition.ready for partition in others.values()), "others never stopped"
+
+
+async def test_a_partition_that_failed_answers_nothing_while_its_producer_stops(
+    kafka_cluster: KafkaCluster, app_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = Broker(kafka_cluster.bootstrap, "kafka")
+    settings = settings_for(broker, app_id, tmp_path)
+    await import_shop(settings)
+    stop, statuses = PartitionProducer.stop, list[int]()
+    push = {"customerId": "C1", "channelId": "push", "limit": 1}
+    click = {"customerId": "C1", "offerId": "offer-1", "outcome": "click"}
+    async with running(settings) as app, Client(settings.worker_url, TENANT) as client:
+
+        async def slow_stop(producer: PartitionProducer) -> None:
+            failing = any(
+                one.producer is producer and one.phase is not Phase.STOPPED for one in app.partitions
+            )
+            await stop(producer)
+            if failing:
+                statuses.append((await client.post("/api/v1/recommend", push))[0])
+                statuses.append((await client.post("/api/v1/respond", click))[0])
+                statuses.append((await client.get("/api/v1/customers/C1"))[0])
+
+        monkeypatch.setattr(PartitionProducer, "stop", slow_stop)
+        await produce_events(broker, app_id, _events("C1", 10), TENANT)
+        await _counts(app, "C1", 10)
+        async with _plain_producer(broker) as producer:
+            number = _owner(app, "C1").number
+            await producer.send_and_wait(changelog_topic(app_id), b"x", b"Bstray", partition=number)
+        await produce_events(broker, app_id, _events("C1", 5), TENANT)
+        await _counts(app, "C1", 15)
+        monkeypatch.setattr(PartitionProducer, "stop", stop)
+    assert statuses == [503, 503, 503]
 
 
 async def test_kafka_away_and_back(app_id: str, tmp_path: Path) -> None:
