@@ -42,6 +42,7 @@ def configure_logs(settings: Settings, stream: TextIO | None = None, worker: int
     common = _common(worker)
     handler = logging.StreamHandler(target)
     handler.setFormatter(_formatter(common, as_json, colors=target.isatty()))
+    handler.addFilter(KafkaNoise())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -54,6 +55,34 @@ def configure_logs(settings: Settings, stream: TextIO | None = None, worker: int
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=False,  # a test may configure again
     )
+
+
+class KafkaNoise(logging.Filter):
+    """Lets each kind of warning of the Kafka client by once in a while, with how many were held back.
+
+    In an outage it logs ten lines a second. And a producer that was fenced leaves futures that nobody waits
+    for: whoever had to know was told.
+    """
+
+    def __init__(self, every_s: float = 10.0) -> None:
+        super().__init__()
+        self._every_s = every_s
+        self._kinds: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name == "asyncio":
+            return "ProducerFenced" not in str(record.msg) or "never retrieved" not in str(record.msg)
+        if not record.name.startswith("aiokafka"):
+            return True
+        kind = (record.name, str(record.msg))
+        last_s, held_back = self._kinds.get(kind, (-self._every_s, 0))
+        if record.created - last_s < self._every_s:
+            self._kinds[kind] = (last_s, held_back + 1)
+            return False
+        self._kinds[kind] = (record.created, 0)
+        if held_back:
+            record.msg = f"{record.msg} ({held_back} more like it)"
+        return True
 
 
 def get_logger(name: str) -> FilteringBoundLogger:

@@ -13,7 +13,7 @@ import pytest
 import structlog
 from faust.utils import terminal
 
-from config.logs import configure_logs, get_logger
+from config.logs import KafkaNoise, configure_logs, get_logger
 from config.setting_types import Secret
 from config.settings import Settings
 
@@ -170,3 +170,22 @@ def test_a_logger_made_before_the_configuration_follows_it() -> None:
     stream = json_logs()
     log.info("now")
     assert events(stream)[0]["logger"] == "early"
+
+
+def test_what_the_kafka_client_repeats_is_said_once_in_a_while_with_its_number() -> None:
+    noise, now_s = KafkaNoise(every_s=10.0), 1_000.0
+
+    def said(message: str, at_s: float, name: str = "aiokafka.consumer.fetcher") -> str | None:
+        record = logging.LogRecord(name, logging.ERROR, "f", 1, message, ("broker-1",), None)
+        record.created = at_s
+        return record.getMessage() if noise.filter(record) else None
+
+    assert said("cannot reach %s", now_s) == "cannot reach broker-1"
+    assert [said("cannot reach %s", now_s + n) for n in range(1, 10)] == [None] * 9
+    assert said("another of %s", now_s + 5) == "another of broker-1"
+    assert said("cannot reach %s", now_s + 11) == "cannot reach broker-1 (9 more like it)"
+    assert said("cannot reach %s", now_s + 30) == "cannot reach broker-1"
+    assert [said("ours %s", now_s, "agents.host") for _ in range(2)] == ["ours broker-1"] * 2
+    fenced = "Future exception was never retrieved\nfuture: <Future finished exception=ProducerFenced()> %s"
+    assert said(fenced, now_s, "asyncio") is None
+    assert said("Task was destroyed %s", now_s, "asyncio") == "Task was destroyed broker-1"
