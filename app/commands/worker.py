@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import os
 import sys
@@ -88,6 +89,8 @@ def run(settings: Settings, *, supervised: bool = False) -> int:
     # collector walks them all over and over, a third of the fold's time over many customers; at much higher
     # ones a single pass over the young holds up requests for tens of milliseconds.
     gc.set_threshold(10_000, 10, 100)
+    # Should a library crash the process, standard error tells where.
+    faulthandler.enable()
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(run_worker(settings, supervised=supervised))

@@ -122,6 +122,13 @@ class MicroBatchConsumerThread(driver.AIOKafkaConsumerThread):
             self._ensure_consumer().pause(*map(driver.ensure_aiokafka_TP, changelogs))
         await super().on_partitions_assigned(assigned, generation_id)
 
+    def close(self) -> None:
+        """Nothing: stopping this thread closes its client.
+
+        Faust calls this when a rebalance meets a stop, and would close the client in the worker's event loop.
+        It belongs to this thread's: the process died of it, now and then (a segmentation fault in uvloop).
+        """
+
     async def on_thread_stop(self) -> None:
         consumer = self._consumer
         try:

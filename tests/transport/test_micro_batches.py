@@ -290,3 +290,17 @@ async def test_large_records_come_in_chunks_of_few(
         await owner.reaches(0, 12)
         assert owner.offsets(0) == list(range(12))
         assert max(len(records) for records, _, _ in owner.pieces[0]) == 3
+
+
+async def test_a_rebalance_that_meets_a_stop_closes_nothing_from_another_thread(
+    broker: Broker, app_id: str, unique: Any, tmp_path: Path
+) -> None:
+    owner = Owner(unique("events"))
+    await _topic(broker, owner.topic, f"{app_id}-t-changelog")
+    await clients.produce(broker.bootstrap, owner.topic, [b"x"], partition=0)
+    async with consuming(broker, app_id, owner, tmp_path) as app:
+        await owner.reaches(0, 1)
+        # What Faust does then, on the worker's event loop; the client belongs to the thread's.
+        app._on_rebalance_when_stopped()
+        await clients.produce(broker.bootstrap, owner.topic, [b"y"], partition=0)
+        await owner.reaches(0, 2)
