@@ -24,7 +24,7 @@ from app.worker import OffertideApp, create_app
 from config.topics import DEAD_LETTERS, EVENTS, MESSAGE_MAX_BYTES, changelog_topic, topic_names
 from tables.changelog import ChangelogWriter
 from tables.fencing import PartitionProducer
-from tables.layout import CONTROL_KEY, customer_key
+from tables.layout import CONTROL_KEY, customer_key, trace_key
 from tables.partition import Partition, Phase
 from tables.routing import partition_of
 from tables.store import StoreError
@@ -233,6 +233,29 @@ async def test_a_batch_torn_between_its_parts_loses_nothing_it_derived(
     async with running(msgspec.structs.replace(settings, data_dir=tmp_path / "wiped")) as app:
         await _counts(app, "C1", 80)
         assert len(_owner(app, "C1").outbox) == 0
+
+
+async def test_what_a_torn_batch_left_never_comes_to_be(
+    kafka_cluster: KafkaCluster, app_id: str, tmp_path: Path
+) -> None:
+    """What it wrote may be what no refold writes again: it must be taken back, not written over."""
+    broker = Broker(kafka_cluster.bootstrap, "kafka")
+    settings = settings_for(broker, app_id, tmp_path)
+    await import_shop(settings)
+    async with running(settings) as app:
+        await produce_events(broker, app_id, _events("C1", 5), TENANT)
+        await _counts(app, "C1", 5)
+        number = _owner(app, "C1").number
+    stray = trace_key(1_800_000_000_000, "torn")
+    async with _plain_producer(broker) as producer:
+        await producer.send_and_wait(changelog_topic(app_id), b"x", stray, partition=number)
+    for folder in ("kept", "wiped"):
+        async with running(msgspec.structs.replace(settings, data_dir=tmp_path / folder)) as app:
+            await produce_events(broker, app_id, _events("C1", 1), TENANT)
+            await _counts(app, "C1", 6 if folder == "kept" else 7)
+            store = _owner(app, "C1").store
+            assert store is not None
+            assert store.get(stray) is None
 
 
 async def _dead_letters(broker: Broker, app_id: str, count: int) -> list[bytes]:
