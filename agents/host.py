@@ -21,15 +21,12 @@ from agents.inbox import Chunk
 from agents.source import Source
 from agents.standbys import Standbys
 from agents.stores import Stores
-from agents.taking import StoreTooOldError, Taker
+from agents.taking import Taker
 from app.decision.catalogue import CatalogSnapshot
 from config.boot_clock import boot_s
 from config.metrics import Metrics
 from config.settings import Settings
-from tables.changelog import (
-    LandedElsewhereError,
-    StoreAheadError,
-)
+from tables.changelog import LandedElsewhereError, StoreAheadError, StoreTooOldError
 from tables.codec import MissingValueError
 from tables.marks import TopicChangedError
 from tables.partition import Partition, Partitions, Phase
@@ -222,6 +219,7 @@ _EXPECTED = (
     TopicChangedError,
     LandedElsewhereError,
     StoreAheadError,
+    StoreTooOldError,
 )
 #: Failures after which the store's files are worthless.
 _REBUILD = (LandedElsewhereError, StoreAheadError, StoreTooOldError, MissingValueError)

@@ -26,7 +26,7 @@ class Source(Protocol):
         ...
 
     async def confirmed(self, since_s: float) -> None:
-        """Return once the group has confirmed, after `since_s` (boot time), that this worker is in it."""
+        """Return once the group has confirmed this worker lately, and after `since_s` (boot time)."""
         ...
 
     def pause(self, partition: int) -> None:

@@ -12,6 +12,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -24,7 +25,6 @@ from agents.stores import Stores
 from config.metrics import Metrics
 from config.settings import Settings
 from config.topics import MESSAGE_MAX_BYTES, changelog_topic
-from tables.layout import StateFormatError
 from tables.standby import Standby, StandbyOutdatedError
 from tables.store import PartitionStore, StoreError, StoreGapError
 
@@ -133,6 +133,8 @@ class Standbys:
                 for tp, records in fetched.items():
                     self._follow(followed[tp.partition], records)
                 self._note_ends(consumer, followed)
+                # What is buffered comes without any waiting.
+                await asyncio.sleep(0)
         finally:
             await consumer.stop()
 
@@ -148,27 +150,29 @@ class Standbys:
             try:
                 if number in self._outdated:
                     await asyncio.to_thread(self._stores.remove, number)
-                    if number not in self._wanted:
-                        continue
                     self._outdated.discard(number)
-                self._copies[number] = Standby(number, self._stores.open(number))
-            except (StoreError, StateFormatError, OSError) as error:
+                # What is wanted may have changed meanwhile: never open what was handed over.
+                if number in self._wanted and number not in self._copies:
+                    self._copies[number] = Standby(number, self._stores.open(number))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other copies follow on
                 self._failed(number, error)
+            await asyncio.sleep(0)
 
     def _follow(self, copy: Standby, records: list[Any]) -> None:
         if self._copies.get(copy.number) is not copy:
             return
         try:
             self._records.inc(copy.follow(records, self._wall_ms()))
-        except (StandbyOutdatedError, StoreError, StoreGapError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other copies follow on
             self._failed(copy.number, error)
 
     def _note_ends(self, consumer: AIOKafkaConsumer, followed: Mapping[int, Standby]) -> None:
         for number, copy in followed.items():
-            end = consumer.highwater(TopicPartition(self._topic, number))
-            if end is not None and self._copies.get(number) is copy:
-                copy.note_end(end, self._wall_ms())
-                self._lag.labels(str(number)).set(copy.lag or 0)
+            tp = TopicPartition(self._topic, number)
+            end, heard_ms = consumer.highwater(tp), consumer.last_poll_timestamp(tp)
+            if end is not None and heard_ms and self._copies.get(number) is copy:
+                copy.note_end(end, int(heard_ms), self._wall_ms())
+                self._lag.labels(str(number)).set(math.nan if copy.lag is None else copy.lag)
 
     def _failed(self, number: int, error: Exception) -> None:
         log.error("a standby stopped, it is tried again", partition=number, error=repr(error))

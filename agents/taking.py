@@ -35,10 +35,6 @@ PROGRESS_S = 5.0
 log = structlog.get_logger(__name__)
 
 
-class StoreTooOldError(Exception):
-    """The store missed deletions that the changelog no longer has. It must be rebuilt."""
-
-
 class Taken(msgspec.Struct, frozen=True):
     """A partition ready to be folded.
 
@@ -100,6 +96,8 @@ class Taker:
         await source.confirmed(held.failed_s)
         partition.reason = "waiting for its turn to recover"
         async with self._recoveries:
+            # Again: it may have waited long, and been frozen meanwhile.
+            await source.confirmed(held.failed_s)
             await producer.start()
             writer = ChangelogWriter(self._changelog, partition.number, producer, self._metrics)
             await self._fence(partition, producer)
@@ -135,10 +133,11 @@ class Taker:
             # its only writer: what the store holds is what the changelog holds.
             partition.attach(store, producer)
             return store.offset + 1
-        level_ms, progress = store.level_ms, self._progress(partition)
-        recovered = await self._reader.recover(store, number, progress)
-        if recovered.applied and level_ms is not None and self._wall_ms() - level_ms > DELETE_RETENTION_MS:
-            raise StoreTooOldError(f"the store was last level {self._wall_ms() - level_ms} ms ago")
+        oldest_ms = self._wall_ms() - DELETE_RETENTION_MS
+        try:
+            recovered = await self._reader.recover(store, number, self._progress(partition), oldest_ms)
+        finally:
+            self._metrics.recovery_left_records.labels(str(number)).set(0)
         end = await take_back(writer, store, recovered)
         partition.attach(store, producer)
         log.info(

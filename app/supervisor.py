@@ -3,7 +3,8 @@
 1.  A worker that ends by itself is started again, after a wait that doubles with each end and begins anew
     once it has run for a while. That never stops: no broker, or a crash, may pass. It is said each time, and
     as an error when no worker is left.
-2.  Exit code 2, settings that are wrong, ends everything with 2: starting again cannot help.
+2.  Exit code 2 of a worker's first start, settings that are wrong, ends everything with 2: starting again
+    cannot help. Later it is an end like any other: Python ends with it too when a program is not there.
 3.  SIGTERM and SIGINT are passed on as one SIGTERM. Whoever takes too long is killed; a second signal kills
     all at once. The exit code is 0 when every worker that ran then ended cleanly, else 1.
 4.  No worker outlives the supervisor, on Linux not even its kill -9 (app/child.py).
@@ -119,8 +120,9 @@ class Supervisor:
                 log.info("supervisor stops", signal=event.name)
                 return 0
             if event is not None:
-                self._ended(event)
-                if event.code == _SETTINGS_WRONG:
+                wrong = self._settings_wrong(event)
+                self._ended(event, again=not wrong)
+                if wrong:
                     log.error("a worker cannot use its settings, stopping all", worker=event.number)
                     return _SETTINGS_WRONG
 
@@ -134,7 +136,7 @@ class Supervisor:
                 env=worker.settings.environment(os.environ),
                 on_end=lambda code: self._tell(loop, _Ended(number, code)),
             )
-        except OSError as error:
+        except (OSError, RuntimeError, ValueError) as error:
             self._start_later(worker, {"error": str(error)})
         else:
             log.info("worker process started", worker=number, pid=worker.child.pid)
@@ -143,12 +145,17 @@ class Supervisor:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the worker was killed at the end
             loop.call_soon_threadsafe(self._events.put_nowait, event)
 
-    def _ended(self, event: _Ended) -> None:
+    def _settings_wrong(self, event: _Ended) -> bool:
+        worker = self._workers[event.number]
+        fresh = worker.waited_s == 0 and time.monotonic() - worker.started_s < _RAN_S
+        return event.code == _SETTINGS_WRONG and fresh
+
+    def _ended(self, event: _Ended, *, again: bool) -> None:
         worker = self._workers[event.number]
         assert worker.child is not None, "a worker ends once, while it runs"
         worker.child.kill()  # it is gone: forget it
         worker.child = None
-        if event.code != _SETTINGS_WRONG:
+        if again:
             self._start_later(worker, _how(event.code))
 
     def _start_later(self, worker: _Worker, how: dict[str, object]) -> None:

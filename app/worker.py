@@ -84,8 +84,9 @@ class OffertideApp(faust.App):
 
     async def stop_all(self) -> None:
         """Stop cleanly: finish the batches in hand, flush, leave the group."""
-        await self.stop()
+        # First: a request that waits for an owner that hangs would hold up the web server's end.
         await self.forwarder.close()
+        await self.stop()
         await self.catalogue.stop()
         await self.publisher.stop()
 

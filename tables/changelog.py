@@ -125,7 +125,11 @@ class ChangelogReader:
         self._metrics = metrics
 
     async def recover(
-        self, store: PartitionStore, partition: int, note_left: Callable[[int], None] = lambda left: None
+        self,
+        store: PartitionStore,
+        partition: int,
+        note_left: Callable[[int], None] = lambda left: None,
+        oldest_ms: int = 0,
     ) -> Recovered:
         """Bring the store level with the changelog's last whole batch.
 
@@ -133,9 +137,12 @@ class ChangelogReader:
             store: open; its position is where reading begins.
             partition: its number.
             note_left: told now and then how many offsets are left to read.
+            oldest_ms: a store that was last level before, epoch ms, and has anything to read, may have missed
+                deletions that the changelog no longer has.
 
         Raises:
             StoreAheadError: the store has records the log has not: it must be rebuilt.
+            StoreTooOldError: it must be rebuilt; nothing was written, so that it says so again next time.
             StoreGapError, StoreError: a write failed; the store must not be used.
         """
         tp = TopicPartition(self.topic, partition)
@@ -149,6 +156,10 @@ class ChangelogReader:
                 raise StoreAheadError(f"store at {store.offset}, changelog ends at {end}")
             begin = max(store.offset + 1, begin)
             whole, torn = await _last_batch(consumer, tp, begin, end)
+            if whole > begin and store.level_ms is not None and store.level_ms < oldest_ms:
+                raise StoreTooOldError(
+                    f"the store was last level {oldest_ms - store.level_ms} ms too long ago"
+                )
             applied = 0
             async for records in _read(consumer, tp, begin, whole):
                 changes = [(record.key, record.value) for record in records if record.key != FENCE_KEY]
@@ -219,6 +230,10 @@ async def take_back(writer: ChangelogWriter, store: PartitionStore, recovered: R
     first, last = await writer.append(batch, recovered.end)
     store.apply(batch.changes, first, last)
     return last + 1
+
+
+class StoreTooOldError(Exception):
+    """The store may have missed deletions that the changelog no longer has. It must be rebuilt."""
 
 
 class StoreAheadError(Exception):

@@ -19,6 +19,9 @@ from tables.codec import Change
 from tables.layout import CONTROL_KEY, FENCE_KEY
 from tables.store import PartitionStore
 
+#: What Kafka said longer ago, in milliseconds, says nothing of now.
+SILENT_MS = 10_000
+
 
 class StandbyOutdatedError(Exception):
     """The copy cannot follow its changelog any more. It must be rebuilt."""
@@ -36,8 +39,9 @@ class Standby:
         self.store = store
         #: Next changelog offset to read.
         self.position = store.offset + 1
-        #: Changelog records that are on Kafka and not read; None until Kafka has said.
+        #: Changelog records that are on Kafka and not read; None while Kafka does not say.
         self.lag: int | None = None
+        self._was_level = False
         self._waiting: list[Change] = []
         self._first = -1
 
@@ -79,8 +83,15 @@ class Standby:
         # What waits came after the control record, hence with these records.
         self._first = next((one.offset for one in records if one.offset > last and one.key != FENCE_KEY), -1)
 
-    def note_end(self, end: int, now_ms: int) -> None:
-        """The changelog ends at this offset, as Kafka says now."""
-        self.lag = max(end - self.position, 0)
-        if not self.lag:
-            self.store.level_ms = now_ms
+    def note_end(self, end: int, heard_ms: int, now_ms: int) -> None:
+        """The changelog ended at this offset when Kafka last said so, `heard_ms`; both epoch milliseconds."""
+        lag = max(end - self.position, 0)
+        self.lag = lag if now_ms - heard_ms <= SILENT_MS else None
+        if not lag:
+            self._was_level = True
+            self.store.level_ms = max(heard_ms, self.store.level_ms or 0)
+
+    @property
+    def usable(self) -> bool:
+        """Whether it has ever been level: what it lacks is the newest, not just anything."""
+        return self._was_level

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from app.decision.fold import REFUSED
 from app.decision.state import Contact, Customer, Recommendation
 from config.topics import PROFILES
+from tables.codec import MissingValueError
+from tables.partition import PartitionClosedError
+from tables.store import StoreError
 from web.customer_body import CustomerBody, checked_customer_id, customer_body, read_profile
 from web.engine import Engine
-from web.errors import not_found
+from web.errors import not_found, pending
 from web.routing import Lease, lease_customer
 from web.stale import STALE_STATE, contacts_of, recommendations_of, standby_for, stored_customer
 from web.submitting import refusal, submit
@@ -51,8 +54,11 @@ class CustomerView(ApiView):
         verdict = await submit(self.engine, lease, PROFILES, encode(record), _RETRY)
         if verdict.status == REFUSED:
             raise refusal(verdict)
-        lease.check()
-        return Answer(encode(_seen(self.engine, lease, call)), 201 if created else 200)
+        try:
+            seen = _seen(self.engine, lease, call)
+        except (StoreError, MissingValueError, PartitionClosedError) as error:
+            raise pending(f"Recorded, but not readable now; {_RETRY}.") from error
+        return Answer(encode(seen), 201 if created else 200)
 
 
 def _customer_id(call: Call) -> str:

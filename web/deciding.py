@@ -144,6 +144,8 @@ async def log_decision(
     except (TimeoutError, FoldAbandonedError):
         # On the log. Whether it may be answered is the lease's to say.
         pass
+    if not lease.holds():
+        raise pending(_UNKNOWN)
     return None
 
 

@@ -8,7 +8,9 @@ Rules:
     group, and in between two workers may each take the other for the owner.
 3.  A request that certainly did not reach the owner is NOT_READY. One whose answer got lost may have had its
     effect: PENDING, if it writes.
-4.  An owner that hangs must not take this worker along: a part of the requests in flight may wait for it.
+4.  Owners that hang must not take this worker along: half of the requests in flight may wait for one owner,
+    three quarters for all together.
+5.  A request says of which application it is. A URL may be another one's by the time it is used.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from collections.abc import Callable, Mapping
 import aiohttp
 import structlog
 from aiohttp import hdrs, web
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from config.metrics import Metrics
@@ -29,7 +31,7 @@ from web.errors import ApiError, not_ready, overloaded, pending
 
 log = structlog.get_logger(__name__)
 
-#: Says that a request was sent on, and by whom.
+#: Says that a request was sent on: the application's id and the URL of who did it.
 FORWARDED_BY = "X-Offertide-Forwarded-By"
 
 #: A connection to an owner is made within this many seconds, or not.
@@ -88,7 +90,10 @@ class Forwarder:
         self._own_url = own_url(settings)
         self._owners = owners
         self._total = metrics.http_forwarded_total
-        self._limit = max(settings.max_in_flight // 2, 1)
+        self._app_id = settings.app_id
+        self._limit_each = max(settings.max_in_flight // 2, 1)
+        self._limit = max(settings.max_in_flight * 3 // 4, 1)
+        self._closed = False
         self._waiting: Counter[str] = Counter()
         answered_ms = settings.publish_timeout_ms + settings.read_your_writes_timeout_ms
         self._timeout = aiohttp.ClientTimeout(answered_ms / 1000 + MARGIN_S, sock_connect=CONNECT_S)
@@ -104,10 +109,10 @@ class Forwarder:
             self._total.labels("refused").inc()
             raise not_ready(f"Partition {partition} moves between workers; retry.")
         owner = self._owners().get(partition)
-        if owner is None or owner == self._own_url:
+        if owner is None or owner == self._own_url or self._closed:
             self._total.labels("refused").inc()
             raise not_ready(f"Partition {partition} has no owner that is known here; retry.")
-        if self._waiting[owner] >= self._limit:
+        if self._waiting[owner] >= self._limit_each or self._waiting.total() >= self._limit:
             self._total.labels("refused").inc()
             raise overloaded()
         self._waiting[owner] += 1
@@ -117,7 +122,8 @@ class Forwarder:
             self._waiting[owner] -= 1
 
     async def close(self) -> None:
-        """Close the connections; requests under way end as lost."""
+        """Close the connections for good; requests under way end as lost."""
+        self._closed = True
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -126,7 +132,7 @@ class Forwarder:
         url = URL(owner + request.rel_url.raw_path_qs, encoded=True)
         headers = _passed_on(request.headers)
         headers[REQUEST_ID] = request_id
-        headers[FORWARDED_BY] = self._own_url
+        headers[FORWARDED_BY] = f"{self._app_id} {self._own_url}"
         # The server decoded the body.
         headers.popall(hdrs.CONTENT_ENCODING, None)
         try:
@@ -162,14 +168,21 @@ class Forwarder:
         return self._session
 
 
+def check_application(headers: CIMultiDictProxy[str], app_id: str) -> None:
+    """Raises ApiError, 503 NOT_READY, for a request that another application's worker sent on."""
+    sent_by = headers.get(FORWARDED_BY)
+    if sent_by is not None and sent_by.partition(" ")[0] != app_id:
+        raise not_ready("This is another application's worker; retry.")
+
+
 def own_url(settings: Settings) -> str:
     """This worker's URL, in the form that owners are named by."""
     return str(URL(settings.worker_url)).rstrip("/")
 
 
-def _passed_on(headers: Mapping[str, str]) -> CIMultiDict[str]:
+def _passed_on(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
     """Headers without those of one connection, and without length and host, which are made anew."""
-    named = headers.get(hdrs.CONNECTION, "").lower().split(",")
+    named = ",".join(headers.getall(hdrs.CONNECTION, ())).lower().split(",")
     dropped = _HOP_BY_HOP.union({"host", "content-length", "expect"}, (name.strip() for name in named))
     return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in dropped)
 

@@ -25,7 +25,7 @@ def standby_for(engine: Engine, call: Call, partition: int) -> Standby | None:
     if not engine.catalogue().tenant(call.tenant_id).settings.stale_reads:
         return None
     copy = engine.standbys().get(partition)
-    return None if copy is None or copy.lag is None else copy
+    return copy if copy is not None and copy.usable else None
 
 
 def stored_customer(standby: Standby, tenant_id: str, customer_id: str) -> Customer | None:

@@ -32,7 +32,7 @@ from web.errors import (
     not_ready,
     overloaded,
 )
-from web.forwarding import ElsewhereError, Forwarded, Forwarder
+from web.forwarding import ElsewhereError, Forwarded, Forwarder, check_application
 
 log = structlog.get_logger(__name__)
 
@@ -158,6 +158,7 @@ class ApiView(View):
         if self.traffic.in_flight > self.traffic.limit:
             self.engine.metrics.http_overloaded_total.inc()
             raise overloaded()
+        check_application(request.headers, self.engine.settings.app_id)
         tenant_id = tenant(request.headers)
         body = b""
         if method in _WITH_BODY:

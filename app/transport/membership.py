@@ -42,8 +42,8 @@ class Membership:
         return boot_s() - self.confirmed_s < self._lease_s
 
     async def confirmed(self, since_s: float) -> None:
-        """Return once the group has confirmed something asked after `since_s`, boot time."""
-        while self.confirmed_s <= since_s:  # noqa: ASYNC110 - another thread sets it
+        """Return once the group has lately confirmed something asked after `since_s`, boot time."""
+        while self.confirmed_s <= since_s or not self.holds():  # noqa: ASYNC110 - another thread sets it
             await asyncio.sleep(_POLL_S)
 
     def watch(self, coordinator: Any) -> None:

@@ -17,6 +17,7 @@ from tables.changelog import (
     ChangelogWriter,
     Recovered,
     StoreAheadError,
+    StoreTooOldError,
     take_back,
 )
 from tables.codec import Change
@@ -86,6 +87,22 @@ async def test_a_batch_of_several_parts_is_recovered_whole(log: Log, monkeypatch
     assert await log.reader.recover(store, 0) == Recovered(6, 6, ())
     assert content(store) == dict(changes)
     assert store.control() == control(1)
+
+
+async def test_a_store_that_may_have_missed_deletions_says_so_until_it_is_rebuilt(log: Log) -> None:
+    async with log.writer() as writer:
+        await writer.append(Batch([(b"Ba", b"1")], control(1)), 0)
+        store = log.store("a")
+        await log.reader.recover(store, 0)
+        # Nothing came since: however old it is, it misses nothing.
+        assert await log.reader.recover(store, 0, oldest_ms=2) == Recovered(2, 0, ())
+        await writer.append(Batch([(b"Ba", None)], control(2)), 2)
+    for _ in range(2):
+        store.close()
+        store = log.store("a")
+        with pytest.raises(StoreTooOldError):
+            await log.reader.recover(store, 0, oldest_ms=2)
+    assert await log.reader.recover(store, 0, oldest_ms=0) == Recovered(4, 2, ())
 
 
 async def test_recovery_says_how_much_is_left(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:

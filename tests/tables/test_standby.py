@@ -87,12 +87,12 @@ def test_a_log_that_goes_back_is_another_log(store: PartitionStore) -> None:
 def test_a_copy_that_may_have_missed_deletions_is_outdated(store: PartitionStore) -> None:
     copy = Standby(0, store)
     copy.follow([Record(0, b"Ba", b"1"), control(1)], NOW_MS)
-    copy.note_end(2, NOW_MS)
-    copy.note_end(2, NOW_MS + 3 * DELETE_RETENTION_MS)
+    copy.note_end(2, NOW_MS, NOW_MS)
+    copy.note_end(2, NOW_MS + 3 * DELETE_RETENTION_MS, NOW_MS + 3 * DELETE_RETENTION_MS)
     late_ms = NOW_MS + 4 * DELETE_RETENTION_MS
     # Level a day ago, though nothing was written for four.
     copy.follow([Record(2, b"Ba", b"2"), control(3)], late_ms)
-    copy.note_end(9, late_ms)
+    copy.note_end(9, late_ms, late_ms)
     with pytest.raises(StandbyOutdatedError, match="level"):
         copy.follow([Record(4, b"Ba", b"3"), control(5)], late_ms + 1)
 
@@ -113,5 +113,17 @@ def test_the_lag_is_what_was_not_read(store: PartitionStore) -> None:
     copy = Standby(0, store)
     assert copy.lag is None
     copy.follow([Record(0, b"Ba", b"1"), control(1)], NOW_MS)
-    copy.note_end(5, NOW_MS)
+    copy.note_end(5, NOW_MS, NOW_MS)
     assert copy.lag == 3
+
+
+def test_a_copy_that_hears_nothing_is_not_level(store: PartitionStore) -> None:
+    copy = Standby(0, store)
+    copy.follow([Record(0, b"Ba", b"1"), control(1)], NOW_MS)
+    copy.note_end(2, NOW_MS, NOW_MS)
+    assert (copy.lag, copy.usable, store.level_ms) == (0, True, NOW_MS)
+    late_ms = NOW_MS + 2 * DELETE_RETENTION_MS
+    copy.note_end(2, NOW_MS, late_ms)
+    assert (copy.lag, copy.usable, store.level_ms) == (None, True, NOW_MS)
+    with pytest.raises(StandbyOutdatedError, match="level"):
+        copy.follow([Record(2, b"Ba", b"2"), control(3)], late_ms)

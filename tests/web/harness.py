@@ -129,9 +129,13 @@ class Worker:
             partition.phase, partition.reason = Phase.READY, ""
         return self
 
+    def number_for(self, customer_id: str, tenant: str = TENANT) -> int:
+        """The number of a customer's partition."""
+        return partition_of(customer_key(tenant, customer_id), PARTITIONS)
+
     def partition_for(self, customer_id: str, tenant: str = TENANT) -> Partition:
         """The partition that owns a customer."""
-        found = self.partitions.get(partition_of(customer_key(tenant, customer_id), PARTITIONS))
+        found = self.partitions.get(self.number_for(customer_id, tenant))
         assert found is not None
         return found
 

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import TestServer, make_mocked_request
 
 from app.child import free_ports
 from tests.web.harness import HEADERS, PARTITIONS, Client, Worker, running
+from web.errors import ApiError
+from web.forwarding import Forwarder
 
 RESPONSE = {"customerId": "ann", "offerId": "vinyl", "outcomeType": "click"}
 
@@ -38,7 +40,7 @@ async def asked(other: Worker) -> AsyncIterator[Client]:
 @pytest.fixture
 async def owner(tmp_path: Path, other: Worker) -> AsyncIterator[tuple[Worker, Client]]:
     """A worker that owns everything, known to the other one."""
-    with running(tmp_path / "owner") as worker:
+    with running(tmp_path / "owner", max_in_flight=16) as worker:
         async with worker.client("owner") as client:
             other.owners = dict.fromkeys(range(PARTITIONS), _url(client))
             yield worker, client
@@ -108,7 +110,7 @@ async def test_method_path_body_and_headers_are_sent_as_they_came(other: Worker,
     assert received["Idempotency-Key"] == "k/1"
     assert received["X-Tenant-Id"] == HEADERS["X-Tenant-Id"]
     assert received["X-Request-Id"] == response.headers["X-Request-Id"]
-    assert received["X-Offertide-Forwarded-By"] == other.settings.worker_url
+    assert received["X-Offertide-Forwarded-By"] == f"offertide {other.settings.worker_url}"
     assert "X-Mine" not in received
     assert "Content-Encoding" not in received
 
@@ -211,3 +213,54 @@ async def test_nothing_is_sent_twice_when_a_kept_connection_breaks(other: Worker
         second = await asked.put("/api/v1/customers/ann", json={}, headers=HEADERS)
         assert (first.status, second.status, (await second.json())["code"]) == (200, 503, "PENDING")
         assert seen == ["PUT", "PUT"]
+
+
+async def test_several_owners_that_hang_leave_room_for_what_is_here(
+    owner: tuple[Worker, Client],
+) -> None:
+    worker, client = owner
+    worker.know("ann")
+    here = worker.partition_for("ann").number
+    for number in range(PARTITIONS):
+        if number != here:
+            worker.partitions.release(number, "moved")
+    limit = worker.settings.max_in_flight
+    waiting = asyncio.Event()
+
+    async def handler(request: web.Request) -> web.Response:
+        await waiting.wait()
+        return web.Response(text="late")
+
+    async with _answering(worker, handler):
+        first = worker.owners[0]
+        async with _answering(worker, handler):
+            worker.owners = {n: first if n % 2 else worker.owners[0] for n in range(PARTITIONS)}
+            names = [f"N{n}" for n in range(4 * limit)]
+            elsewhere = [name for name in names if worker.number_for(name) != here][: 2 * limit]
+            calls = [asyncio.create_task(_status(client, f"/api/v1/customers/{name}")) for name in elsewhere]
+            await asyncio.sleep(1.0)
+            assert await _status(client, "/api/v1/customers/ann") == 200
+            waiting.set()
+            assert {await call for call in calls} == {200, 503}
+
+
+async def _status(client: Client, path: str) -> int:
+    async with client.get(path, headers=HEADERS) as response:
+        return response.status
+
+
+async def test_another_applications_worker_records_nothing(asked: Client) -> None:
+    headers = {**HEADERS, "X-Offertide-Forwarded-By": "elsewhere http://127.0.0.1:1"}
+    response = await asked.post("/api/v1/respond", json=RESPONSE, headers=headers)
+    assert (response.status, (await response.json())["code"]) == (503, "NOT_READY")
+    assert "another application" in (await response.json())["error"]
+
+
+async def test_a_closed_forwarder_sends_nothing(other: Worker, asked: Client) -> None:
+    other.owners = dict.fromkeys(range(PARTITIONS), "http://127.0.0.1:1")
+    forwarder = Forwarder(other.settings, lambda: other.owners, other.metrics)
+    await forwarder.close()
+    request = make_mocked_request("GET", "/api/v1/customers/ann")
+    with pytest.raises(ApiError) as refused:
+        await forwarder.forward(request, b"", "r", 0)
+    assert refused.value.code == "NOT_READY"

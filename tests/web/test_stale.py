@@ -31,7 +31,7 @@ async def copying(tmp_path: Path) -> AsyncIterator[tuple[Worker, Client]]:
         worker = Worker(tmp_path / "other")
         worker.catalogue = snapshot(ALLOWED)
         copy = Standby(NUMBER, partition.store)
-        copy.note_end(copy.position, worker.now_ms)
+        copy.note_end(copy.position, worker.now_ms, worker.now_ms)
         worker.standbys = {NUMBER: copy}
         async with worker.client("other") as client:
             yield worker, client

@@ -171,7 +171,9 @@ class Client:
         await eventually(is_ready, timeout_s, f"{self.url} ready")
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], timeout_s: float, what: str) -> None:
+async def eventually(
+    condition: Callable[[], Awaitable[bool]], timeout_s: float, what: str, every_s: float = 0.1
+) -> None:
     """Wait until a condition holds.
 
     Raises:
@@ -181,7 +183,7 @@ async def eventually(condition: Callable[[], Awaitable[bool]], timeout_s: float,
     while not await condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"not in {timeout_s} s: {what}")
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(every_s)
 
 
 @asynccontextmanager

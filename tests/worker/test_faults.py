@@ -190,6 +190,28 @@ async def test_losing_the_partitions_fails_who_waits_and_answers_nothing(
         assert waiting.exception() is not None
 
 
+async def test_a_decision_on_the_log_whose_partition_moves_is_pending(
+    kafka_cluster: KafkaCluster, app_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts, so nobody may be told that nothing was recorded."""
+    broker = Broker(kafka_cluster.bootstrap, "kafka")
+    settings = settings_for(broker, app_id, tmp_path)
+    await import_shop(settings)
+    async with running(settings) as app, Client(settings.worker_url, TENANT) as client:
+        await produce_events(broker, app_id, _events("C1", 1), TENANT)
+        await _counts(app, "C1", 1)
+        publish = app.publisher.publish
+
+        async def publish_and_lose(*arguments: Any) -> int:
+            offset = await publish(*arguments)
+            app.host.lose()
+            return offset
+
+        monkeypatch.setattr(app.publisher, "publish", publish_and_lose)
+        status, body = await client.post("/api/v1/recommend", {"customerId": "C1", "channelId": "push"})
+        assert (status, body["code"]) == (503, "PENDING")
+
+
 @asynccontextmanager
 async def _plain_producer(broker: Broker) -> AsyncIterator[AIOKafkaProducer]:
     producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap, acks="all")
