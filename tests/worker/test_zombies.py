@@ -140,36 +140,3 @@ async def test_a_worker_cut_from_its_group_stops_answering_before_another_may_ow
             await asyncio.to_thread(cluster.start_node, 1)
             await client.ready()
             assert (await client.get("/api/v1/customers/C1"))[0] == 200
-
-
-async def test_a_worker_that_thaws_while_it_takes_partitions_leaves_their_new_owner_alone(
-    kafka_cluster: KafkaCluster, app_id: str, tmp_path: Path
-) -> None:
-    broker = Broker(kafka_cluster.bootstrap, "kafka")
-    await import_shop(settings_for(broker, app_id, tmp_path))
-
-    def said(worker: WorkerProcess, event: str) -> int:
-        return worker.log.read_text().count(f'"event": "{event}"') if worker.log.exists() else 0
-
-    async with _worker(broker, app_id, tmp_path / "b") as (staying, client):
-        await client.ready()
-        async with _worker(broker, app_id, tmp_path / "a") as (frozen, _):
-
-            async def assigned() -> bool:
-                return said(frozen, "partitions assigned") > 0
-
-            await eventually(assigned, 60, "the second worker is given partitions", every_s=0.002)
-            frozen.signal(signal.SIGSTOP)
-            taken = said(frozen, "partition recovered")
-
-            async def all_taken() -> bool:
-                status, body = await client.get("/ready")
-                return status == 200 and bool(body["partitionsOwned"] == 8)
-
-            await eventually(all_taken, 60, "the first worker owns all again")
-            stopped = said(staying, "partition stopped, recovering")
-            frozen.signal(signal.SIGCONT)
-            await asyncio.sleep(2.0)
-            rejoined = said(frozen, "partitions assigned") > 1
-            assert rejoined or said(frozen, "partition recovered") == taken
-            assert said(staying, "partition stopped, recovering") == stopped
