@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.stress.checks import check
-from tests.stress.report import report
+from tests.stress.report import report, summary
 from tests.stress.run import Plan, perform
 from tests.stress.schedule import Fault
 
@@ -21,10 +23,13 @@ SCHEDULE = (
 
 @pytest.mark.kafka
 @pytest.mark.timeout(240)
-async def test_nothing_told_to_clients_is_untrue_after_a_kill_a_cut_and_a_freeze(tmp_path: Path) -> None:
+async def test_nothing_told_to_clients_is_untrue_after_a_kill_a_cut_and_a_freeze(
+    tmp_path: Path, keep_summary: Callable[[dict[str, Any]], None]
+) -> None:
     plan = Plan(1, 0.5, 1, 2, SCHEDULE, customers=20, requests=50.0, records=30.0)
-    evidence, _ = await perform(plan, tmp_path)
+    evidence, history = await perform(plan, tmp_path)
     findings = check(evidence)
+    keep_summary(summary(plan, history, findings, evidence))
     assert not any(one.violations for one in findings), report(findings, evidence)
     seen = {f"{one.check}: {what}": count for one in findings for what, count in one.looked_at.items()}
     for what in (
