@@ -61,6 +61,9 @@ async def while_alive(parts: Parts, work: Coroutine[Any, Any, Result]) -> Result
     finally:
         task.cancel()
         await asyncio.wait({task}, timeout=_GIVE_UP_S)
+        if task.done() and not task.cancelled():
+            # What the work failed with while it was called off is no news: it must not be printed as lost.
+            task.exception()
 
 
 def _all_alive(parts: Parts) -> None:
