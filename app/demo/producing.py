@@ -58,8 +58,8 @@ async def _with_aiokafka(
     bootstrap: str, topic: str, tenant_id: str, purchases: Sequence[Purchase], progress: Progress
 ) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=5)
-    await producer.start()
     try:
+        await producer.start()  # may be called off half-way, and has to be stopped then too
         waiting = []
         for purchase in purchases:
             key = customer_key(tenant_id, purchase.customer_id)
