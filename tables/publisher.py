@@ -90,7 +90,11 @@ class Publisher:
             aiokafka.errors.KafkaError: no broker answers.
         """
         producer = AIOKafkaProducer(**self._arguments)
-        await producer.start()
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
         self._producer = producer
 
     async def stop(self) -> None:
