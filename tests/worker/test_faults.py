@@ -461,19 +461,21 @@ async def test_a_decision_that_kafka_may_have_taken_is_pending_and_counts(
             finally:
                 os.kill(cluster.pid(1), signal.SIGCONT)
             assert (status, body["code"]) == (503, "PENDING"), body
-            delivered = 1
+            delivered = pending = 1
             for _ in range(60):
                 status, body = await client.post("/api/v1/recommend", recommend)
                 if status == 200 and not body["decisions"]:
                     break
-                # What became of the record in doubt is known once the partition was taken anew.
-                assert status == 200 or body["code"] == "NOT_READY", body
+                # What became of the record in doubt is known once the partition was taken anew; one that is
+                # acknowledged just then is on the log and not delivered, either.
+                assert status == 200 or body["code"] in ("NOT_READY", "PENDING"), body
+                pending += status == 503 and body["code"] == "PENDING"
                 delivered += len(body["decisions"]) if status == 200 else 0
                 await asyncio.sleep(0.2)
             partition = _owner(app, "C1")
             key = customer_key(TENANT, "C1")
             assert len(partition.contacts(key, partition.customer(key))) == 3
-            assert delivered in (2, 3), "the one in doubt counts if it landed, and only then"
+            assert 3 - pending <= delivered <= 3, "what is in doubt counts if it landed, and only then"
 
 
 async def test_ready_says_when_kafka_is_silent(app_id: str, tmp_path: Path) -> None:
