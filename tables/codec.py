@@ -13,15 +13,22 @@ import msgspec
 
 from app.decision.state import (
     CONTACT_SEGMENT,
+    RECENT_SEGMENT,
     RECOMMENDATION_SEGMENT,
     SEEN_SEGMENT,
+    TOTAL_SEGMENT,
+    Assigned,
     Contact,
+    ContactTotal,
     Customer,
     Log,
     Parked,
     Profile,
+    RecentEvent,
     Recommendation,
+    Reserved,
     Seen,
+    Suppression,
     Window,
 )
 from config.topics import CUSTOMER_TOPICS
@@ -60,6 +67,12 @@ class _Behaviour(msgspec.Struct, array_like=True):
     recommendations: tuple[int, int]
     seen: tuple[int, int]
     parked: list[Parked]
+    totals: tuple[int, int] = (0, 0)
+    recent: tuple[int, int] = (0, 0)
+    reserved: list[Reserved] = []
+    suppressions: list[Suppression] = []
+    assigned: dict[str, Assigned] = {}
+    credited: list[int] = []
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -88,7 +101,9 @@ class _StoredLog(Generic[T]):
 _contact_log = _StoredLog(Kind.CONTACTS, CONTACT_SEGMENT, Contact)
 _recommendation_log = _StoredLog(Kind.RECOMMENDED, RECOMMENDATION_SEGMENT, Recommendation)
 _seen_log = _StoredLog(Kind.SEEN, SEEN_SEGMENT, Seen)
-_LOG_KINDS = (Kind.CONTACTS, Kind.RECOMMENDED, Kind.SEEN)
+_total_log = _StoredLog(Kind.CONTACT_TOTALS, TOTAL_SEGMENT, ContactTotal)
+_recent_log = _StoredLog(Kind.RECENT, RECENT_SEGMENT, RecentEvent)
+_LOG_KINDS = (Kind.CONTACTS, Kind.RECOMMENDED, Kind.SEEN, Kind.CONTACT_TOTALS, Kind.RECENT)
 
 
 def new_customer(key: bytes) -> Customer:
@@ -127,6 +142,12 @@ def load_customer(key: bytes, get: Callable[[bytes], bytes | None]) -> Customer 
     customer.contacts = _contact_log.load(key, head.contacts, get)
     customer.recommendations = _recommendation_log.load(key, head.recommendations, get)
     customer.seen = _seen_log.load(key, head.seen, get)
+    customer.totals = _total_log.load(key, head.totals, get)
+    customer.recent = _recent_log.load(key, head.recent, get)
+    customer.reserved = head.reserved
+    customer.suppressions = head.suppressions
+    customer.assigned = head.assigned
+    customer.credited = head.credited
     return customer
 
 
@@ -151,7 +172,7 @@ def settle(customer: Customer) -> None:
 
 
 def _head(customer: Customer) -> _Behaviour:
-    contacts, recommendations, seen = customer.contacts, customer.recommendations, customer.seen
+    contacts, recommendations, seen, totals, recent = _logs(customer)
     return _Behaviour(
         customer.watermarks,
         customer.rekeyed,
@@ -163,11 +184,18 @@ def _head(customer: Customer) -> _Behaviour:
         (recommendations.base, recommendations.end),
         (seen.base, seen.end),
         customer.parked,
+        (totals.base, totals.end),
+        (recent.base, recent.end),
+        customer.reserved,
+        customer.suppressions,
+        customer.assigned,
+        customer.credited,
     )
 
 
-def _logs(customer: Customer) -> tuple[Log[Any], Log[Any], Log[Any]]:
-    return customer.contacts, customer.recommendations, customer.seen
+def _logs(customer: Customer) -> tuple[Log[Any], Log[Any], Log[Any], Log[Any], Log[Any]]:
+    """The customer's logs, in the order of `_LOG_KINDS`."""
+    return customer.contacts, customer.recommendations, customer.seen, customer.totals, customer.recent
 
 
 def _log_changes(kind: Kind, key: bytes, log: Log[Any], changes: list[Change]) -> None:

@@ -7,6 +7,8 @@ Every key of a partition's store and changelog begins with one byte, its kind:
     C  contacts      C <tenant>:<customer> <segment u32>
     R  recommended   R <tenant>:<customer> <segment u32>
     S  seen          S <tenant>:<customer> <segment u32>  idempotency keys
+    H  contact totals H <tenant>:<customer> <segment u32> contacts no longer kept one by one
+    E  recent events E <tenant>:<customer> <segment u32>
     T  trace         T <at_ms u64> <trace id>             in time order, so that the oldest go first
     O  outbox        O <sequence u64>                     derived records not yet known to be published
     Z  control       Z                                    the partition's position, last record of a batch
@@ -46,6 +48,8 @@ class Kind(bytes, Enum):
     CONTACTS = b"C"
     RECOMMENDED = b"R"
     SEEN = b"S"
+    CONTACT_TOTALS = b"H"
+    RECENT = b"E"
     TRACE = b"T"
     OUTBOX = b"O"
     CONTROL = b"Z"

@@ -29,6 +29,7 @@ from app.decision.policies import Assessment
 from app.decision.ranking import Ranked, Ranking, score
 from app.decision.reasons import LIMIT
 from app.decision.scoring import explained
+from app.decision.shared import NOTHING_SHARED, Shared
 from app.decision.shelf import Shelf, stock
 from app.decision.tracing import Stopwatch, write_trace
 
@@ -42,6 +43,7 @@ def decide(
     now_ms: int,
     salt: str,
     probe: Callable[[], float],
+    shared: Shared = NOTHING_SHARED,
 ) -> Decided:
     """The best decisions for this customer now, and how many candidates each step left.
 
@@ -55,6 +57,7 @@ def decide(
         now_ms: The instant of the decision, epoch ms.
         salt: Chance, for strategies that draw (none of the methods here does).
         probe: A monotonic clock in ms; called only for a trace.
+        shared: What is known across customers.
     """
     watch = Stopwatch(probe) if request.trace else None
     shelves = stock(flow, request, now_ms)

@@ -15,7 +15,15 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from app.decision.state import Contact, Profile, Window
+from app.decision.state import (
+    Assigned,
+    Contact,
+    ContactTotal,
+    Profile,
+    RecentEvent,
+    Suppression,
+    Window,
+)
 from app.decision.trace import Trace
 
 LIMIT_MAX = 50
@@ -45,16 +53,34 @@ class DecisionRequest(msgspec.Struct, frozen=True, kw_only=True):
     #: By id or key.
     exclude_offers: frozenset[str] = frozenset()
     exclude_creatives: frozenset[str] = frozenset()
+    #: Segments (by id) that the caller says the customer is in, where the tenant trusts callers.
+    segments: frozenset[str] = frozenset()
     trace: bool = False
 
 
 class CustomerView(msgspec.Struct):
-    """What a decision reads of a customer: `contacts` are those folded and those of decisions under way."""
+    """What a decision reads of a customer.
+
+    `contacts` are those folded, those of decisions under way, and those reserved; `assigned` likewise
+    includes what decisions under way assigned.
+    """
 
     customer_id: str
     profile: Profile | None = None
     metrics: Mapping[str, Window] = {}
     contacts: Sequence[Contact] = ()
+    totals: Sequence[ContactTotal] = ()
+    suppressions: Sequence[Suppression] = ()
+    recent: Sequence[RecentEvent] = ()
+    assigned: Mapping[str, Assigned] = {}
+
+
+class ExperimentShown(msgspec.Struct, frozen=True, rename="camel"):
+    """The experiment that a decision is part of, its variant, and the variant's weight (0–100)."""
+
+    experiment_id: str
+    variant: str
+    weight: float
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -76,6 +102,12 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     score_explanation: dict[str, Any]
     selection_probability: float
     implicit_contact: bool
+    #: How long the decision reserves its contact, ms; 0 when it does not.
+    reservation_ms: int = 0
+    experiment: ExperimentShown | None = None
+    #: What a model that learns scored it by.
+    model_id: str | None = None
+    features: tuple[float, ...] = ()
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -90,4 +122,11 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     after_contact_policy: int
     removals: dict[str, int]
     degraded_scoring: bool = False
+    #: What the answer lacks, as `meta.degraded` says it.
+    degraded: str | None = None
+    control_group: bool = False
+    #: New assignments by experiment id, for the decision record.
+    assigned: dict[str, str] = {}
+    #: Models that failed, or overran, for the caller's breakers.
+    failed_models: tuple[str, ...] = ()
     trace: Trace | None = None

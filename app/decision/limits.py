@@ -168,4 +168,7 @@ HOLDS_FOR_MANDATORY = frozenset({"frequency_cap", "cross_channel_cap"})
 
 def compile_limit(policy: ContactPolicy, path: str = "config") -> Limit | list[Problem]:
     """What the policy compares, or what is wrong with its config."""
-    return POLICY_KINDS[policy.kind](policy.config, path)
+    compile_kind = POLICY_KINDS.get(policy.kind)
+    if compile_kind is None:
+        return [Problem("kind", f"{policy.kind} is not evaluated in this version")]
+    return compile_kind(policy.config, path)

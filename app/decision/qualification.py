@@ -63,6 +63,8 @@ class CompiledRule(msgspec.Struct, frozen=True):
 
 def compile_rule(rule: QualificationRule, path: str = "config") -> CompiledRule | list[Problem]:
     """The rule ready to evaluate, or what is wrong with its config."""
+    if rule.kind not in _SPACES:
+        return [Problem("kind", f"{rule.kind} is not evaluated in this version")]
     config = load_struct(ConditionConfig, rule.config, path)
     if isinstance(config, list):
         return config

@@ -23,6 +23,8 @@ DAY_MS = 86_400_000
 CONTACT_SEGMENT = 32
 RECOMMENDATION_SEGMENT = 4
 SEEN_SEGMENT = 16
+TOTAL_SEGMENT = 32
+RECENT_SEGMENT = 8
 
 #: A customer's idempotency keys are remembered for this long and this many, whichever is less.
 SEEN_WINDOW_MS = 7 * DAY_MS
@@ -31,6 +33,13 @@ SEEN_MAX = 1_000
 #: Contacts are kept for this long and this many, whichever is less.
 CONTACT_WINDOW_MS = 400 * DAY_MS
 CONTACT_MAX = 2_000
+
+#: Events are kept for this long, the last so many, so that a new metric can count them.
+RECENT_WINDOW_MS = 30 * DAY_MS
+RECENT_MAX = 50
+
+#: Positive responses to decisions, so that each decision is credited once; the last so many.
+CREDITED_MAX = 50
 
 #: Recommendations can be responded to for this long; the customer's last so many.
 RECOMMENDATION_WINDOW_MS = 30 * DAY_MS
@@ -83,8 +92,66 @@ class Contact(msgspec.Struct, frozen=True, array_like=True):
     placement_id: str | None = None
 
 
+class ContactTotal(msgspec.Struct, frozen=True, array_like=True):
+    """Contacts alike in everything but their time, no longer kept one by one: first, last, how many."""
+
+    first_ms: int
+    last_ms: int
+    count: int
+    offer_id: str
+    creative_id: str
+    channel_id: str
+    category_id: str
+    placement_id: str | None = None
+
+
+class Reserved(msgspec.Struct, frozen=True, array_like=True):
+    """A contact that a decision on an explicit channel reserved: until it is reported or time frees it."""
+
+    until_ms: int
+    recommendation_id: str
+    rank: int
+    contact: Contact
+
+
+class Suppression(msgspec.Struct, frozen=True, array_like=True):
+    """What an outcome closed for a while: candidates in (dimension, entity id), under a contact policy.
+
+    It holds from `from_ms` until just before `until_ms`. The global dimension has no entity id.
+    """
+
+    suppression_id: str
+    policy_id: str
+    dimension: str
+    entity_id: str
+    outcome: str
+    from_ms: int
+    until_ms: int
+
+
+class Assigned(msgspec.Struct, frozen=True, array_like=True):
+    """The variant of an experiment that a customer has; exposed and converted once, 0 until then."""
+
+    variant: str
+    assigned_ms: int
+    exposed_ms: int = 0
+    converted_ms: int = 0
+
+
+class RecentEvent(msgspec.Struct, frozen=True, array_like=True):
+    """An event as it was counted; `data` is its JSON, empty when it was too large to keep."""
+
+    at_ms: int
+    type: str
+    data: bytes = b""
+
+
 class Shown(msgspec.Struct, frozen=True, array_like=True):
-    """One ranked decision inside a recommendation, as respond must find it again. `rank` is 1-based."""
+    """One ranked decision inside a recommendation, as respond must find it again. `rank` is 1-based.
+
+    `probability` is the selection probability (0–1); `features` are what `model_id` scored it by, for that
+    model to learn from the response.
+    """
 
     rank: Annotated[int, msgspec.Meta(ge=1, le=10_000)]
     offer_id: StoredId
@@ -92,6 +159,11 @@ class Shown(msgspec.Struct, frozen=True, array_like=True):
     channel_id: StoredId
     category_id: StoredId
     placement_id: StoredId | None = None
+    probability: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+    experiment_id: StoredId | None = None
+    variant: StoredId | None = None
+    model_id: StoredId | None = None
+    features: Annotated[tuple[float, ...], msgspec.Meta(max_length=64)] = ()
 
 
 class Recommendation(msgspec.Struct, frozen=True, array_like=True):
@@ -158,11 +230,18 @@ class Log(Generic[T]):
             self.entries = []
         self.entries.append(entry)
 
-    def trim(self, keep: int, expired: Callable[[T], bool]) -> int:
+    def replace(self, index: int, entry: T) -> None:
+        """Put another entry in the place of the one at this index (0-based, from `base`)."""
+        sequence = self.base + index
+        if self.changed_from is None or sequence < self.changed_from:
+            self.changed_from = sequence
+        self.entries[index] = entry
+
+    def trim(self, keep: int, expired: Callable[[T], bool]) -> list[T]:
         """Forget whole segments from the front: those past `keep` entries, or all of whose entries expired.
 
-        Returns how many entries went. Entries within the bounds always stay; up to one segment more than
-        `keep` may stay.
+        Returns the entries that went, oldest first. Entries within the bounds always stay; up to one
+        segment more than `keep` may stay.
         """
         gone = 0
         while len(self.entries) - gone >= self.size:
@@ -171,12 +250,14 @@ class Log(Generic[T]):
             if not over and not all(expired(entry) for entry in segment):
                 break
             gone += self.size
-        if gone:
-            del self.entries[:gone]
-            self.base += gone
-            if self.changed_from is not None:
-                self.changed_from = max(self.changed_from, self.base)
-        return gone
+        if not gone:
+            return []
+        forgotten = self.entries[:gone]
+        del self.entries[:gone]
+        self.base += gone
+        if self.changed_from is not None:
+            self.changed_from = max(self.changed_from, self.base)
+        return forgotten
 
     def segment(self, number: int) -> list[T]:
         """The entries of one segment, as the store keeps it."""
@@ -208,7 +289,9 @@ class Customer:
     """
 
     __slots__ = (
+        "assigned",
         "contacts",
+        "credited",
         "customer_id",
         "known_since_ms",
         "last_event_ms",
@@ -216,11 +299,15 @@ class Customer:
         "parked",
         "profile",
         "profile_changed",
+        "recent",
         "recommendations",
         "rekeyed",
+        "reserved",
         "seen",
         "seen_index",
+        "suppressions",
         "tenant_id",
+        "totals",
         "watermarks",
     )
 
@@ -240,3 +327,12 @@ class Customer:
         #: Latest entry by key hash, built on first use; see `fold`.
         self.seen_index: dict[int, Seen] | None = None
         self.parked: list[Parked] = []
+        #: Contacts that `contacts` no longer holds.
+        self.totals: Log[ContactTotal] = Log(TOTAL_SEGMENT)
+        self.recent: Log[RecentEvent] = Log(RECENT_SEGMENT)
+        self.reserved: list[Reserved] = []
+        self.suppressions: list[Suppression] = []
+        #: By experiment id.
+        self.assigned: dict[str, Assigned] = {}
+        #: Hashes of the decisions whose positive response was counted, oldest first.
+        self.credited: list[int] = []

@@ -20,6 +20,7 @@ from app.decision.entities import (
     DecisionFlow,
     Entity,
     Offer,
+    OutcomeType,
     QualificationRule,
     Route,
     Scope,
@@ -27,12 +28,15 @@ from app.decision.entities import (
 from app.decision.limits import compile_limit
 from app.decision.loading import load_struct
 from app.decision.outcomes import OUTCOME_ALIASES, SYSTEM_OUTCOMES
-from app.decision.problems import Problem, join
+from app.decision.problems import Problem
 from app.decision.qualification import compile_rule
 
 #: By kind and path: the values that change nothing, and why any other is refused.
 _WITHOUT_EFFECT: Mapping[str, Mapping[str, tuple[tuple[object, ...], str]]] = {
     "offers": {
+        "budget": ((None, {}), "budgets are not enforced in this version; leave budget out"),
+    },
+    "creatives": {
         "budget": ((None, {}), "budgets are not enforced in this version; leave budget out"),
     },
     "channels": {
@@ -113,7 +117,7 @@ def _contradictions(entity: Entity) -> Iterator[Problem]:
         yield from _metric(entity)
     elif isinstance(entity, DecisionFlow):
         yield from _flow(entity)
-    elif entity.key in SYSTEM_OUTCOMES or entity.key in OUTCOME_ALIASES:
+    elif isinstance(entity, OutcomeType):
         yield from _outcome(entity)
 
 
@@ -183,5 +187,6 @@ def _flow(flow: DecisionFlow) -> Iterator[Problem]:
         yield Problem("inventory.ids", f"must name at least one of the {inventory.scope}")
 
 
-def _outcome(outcome: Entity) -> Iterator[Problem]:
-    yield Problem(join("", "key"), f"{outcome.key} is a system outcome type; choose another key")
+def _outcome(outcome: OutcomeType) -> Iterator[Problem]:
+    if outcome.key in SYSTEM_OUTCOMES or outcome.key in OUTCOME_ALIASES:
+        yield Problem("key", f"{outcome.key} is a system outcome type; choose another key")

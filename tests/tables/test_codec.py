@@ -117,9 +117,9 @@ def test_trim_forgets_segments_whose_entries_all_expired() -> None:
     log: Log[int] = Log(4)
     for entry in range(10):
         log.append(entry)
-    assert log.trim(100, lambda entry: entry < 7) == 4
+    assert log.trim(100, lambda entry: entry < 7) == [0, 1, 2, 3]
     assert list(log) == [4, 5, 6, 7, 8, 9]
-    assert log.trim(100, lambda entry: entry < 8) == 4
+    assert log.trim(100, lambda entry: entry < 8) == [4, 5, 6, 7]
 
 
 def _write(customer: Customer, store: dict[bytes, bytes]) -> None:
