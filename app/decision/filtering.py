@@ -10,10 +10,11 @@ Rules of this module:
 
 from __future__ import annotations
 
+from app.decision.candidate import Candidate
 from app.decision.conditions import Environment
 from app.decision.consent import revoked_channels
 from app.decision.decision import CustomerView, DecisionRequest
-from app.decision.flow import Candidate, CompiledFlow
+from app.decision.flow import CompiledFlow
 from app.decision.policies import Assessment
 from app.decision.reasons import EXCLUDED_CREATIVE, EXCLUDED_OFFER, Reason, lowest_bit, reason
 from app.decision.shelf import Removal, Shelf

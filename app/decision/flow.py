@@ -13,13 +13,11 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-import msgspec
-
-from app.decision.conditions import Environment
+from app.decision.candidate import Candidate, Pool
 from app.decision.entities import (
     Category,
     Channel,
@@ -37,7 +35,7 @@ from app.decision.policies import PolicyBoard
 from app.decision.qualification import RuleBoard
 from app.decision.rendering import compile_content
 from app.decision.scopes import Standing
-from app.decision.scoring import base_score
+from app.decision.scoring.base import base_score
 
 E = TypeVar("E", bound=Entity)
 
@@ -45,44 +43,6 @@ _ALWAYS_MS = (-(2**63), 2**63)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Where a flow's candidates are wanted: channel id, channel type, placement id; None for any.
 _Wanted = tuple[str | None, str | None, str | None]
-
-
-class Candidate(msgspec.Struct, frozen=True, gc=False):
-    """An (offer, creative) pair, where it may be shown, with everything that a request would look up."""
-
-    offer: Offer
-    creative: Creative
-    channel: Channel
-    category_name: str
-    standing: Standing
-    #: Score before fit.
-    base: float
-    #: The qualification rules it is under, as a mask of the flow's `RuleBoard`.
-    rules: int
-    #: The policy entries that can remove it, as a mask of the flow's `PolicyBoard`.
-    policies: int
-    #: The policy entries whose room it uses up when taken, as bits.
-    uses: tuple[int, ...]
-    #: The offer's schedule: from (inclusive) until (exclusive), epoch ms.
-    start_ms: int
-    end_ms: int
-    #: Its place among equals in score: see rule 2.
-    tie: tuple[Any, ...]
-    fill: Callable[[Environment], dict[str, Any]]
-    #: The offer's fields as templates see them.
-    offer_fields: Mapping[str, Any]
-
-
-class Pool(msgspec.Struct, frozen=True):
-    """The candidates for one channel and placement, in order of rank."""
-
-    candidates: tuple[Candidate, ...] = ()
-    #: The channels among them.
-    channels: tuple[Channel, ...] = ()
-    #: Whether any candidate has a schedule.
-    scheduled: bool = False
-    #: How many decisions the placement holds; None where there is no bound.
-    max_slots: int | None = None
 
 
 class CompiledFlow:

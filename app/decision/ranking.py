@@ -17,8 +17,9 @@ from collections import Counter
 
 import msgspec
 
+from app.decision.candidate import Candidate
 from app.decision.decision import DecisionRequest
-from app.decision.flow import Candidate, CompiledFlow, order_key
+from app.decision.flow import CompiledFlow
 from app.decision.policies import Assessment
 from app.decision.reasons import (
     FLOOR,
@@ -29,29 +30,20 @@ from app.decision.reasons import (
     Reason,
     lowest_bit,
 )
+from app.decision.scoring.exploring import Explorer
 from app.decision.shelf import Removal, Scored, Shelf
 
 
 class Ranked(msgspec.Struct, frozen=True, gc=False):
-    """A candidate chosen, with its rank (1-based) in the whole answer."""
+    """A candidate chosen, with its rank (1-based) in the whole answer, and its selection probability.
+
+    `draws` is how many draws the probability was estimated from, None when it is exact.
+    """
 
     rank: int
     scored: Scored
-
-
-def score(shelf: Shelf, flow: CompiledFlow, failed: int) -> None:
-    """Score a shelf's candidates and put them in order; `failed` is the mask of fit rules failed."""
-    if not failed:
-        shelf.scored = [Scored(candidate, 1.0, candidate.base) for candidate in shelf.kept]
-        return
-    fits: dict[int, float] = {}
-    for candidate in shelf.kept:
-        mask = candidate.rules & failed
-        fit = fits.get(mask)
-        if fit is None:
-            fit = fits[mask] = flow.rules.fit(mask)
-        shelf.scored.append(Scored(candidate, fit, candidate.base * fit))
-    shelf.scored.sort(key=lambda one: order_key(flow, one.candidate, one.score))
+    probability: float = 1.0
+    draws: int | None = None
 
 
 class Ranking:
@@ -60,13 +52,21 @@ class Ranking:
     Invariant: at any time the candidates taken obey every contact policy together.
     """
 
-    def __init__(self, flow: CompiledFlow, request: DecisionRequest, assessment: Assessment) -> None:
+    def __init__(
+        self,
+        flow: CompiledFlow,
+        request: DecisionRequest,
+        assessment: Assessment,
+        floor: float,
+        explorer: Explorer | None,
+    ) -> None:
         self._flow = flow
+        self._explorer = explorer
         self._assessment = assessment
         self._deduplicate = request.deduplicate
         self._traced = request.trace
         self._settings = flow.definition.ranking
-        self._floor = flow.definition.scoring.floor
+        self._floor = floor
         self._offers_before: set[str] = set()
         self._offers_here: set[str] = set()
         self._by_category: Counter[str] = Counter()
@@ -76,6 +76,10 @@ class Ranking:
         """Take a shelf's best candidates up to its limit, and say why others were passed over."""
         self._offers_before |= self._offers_here
         self._offers_here = set()
+        return self._walk(shelf) if self._explorer is None else self._explore(shelf, self._explorer)
+
+    def _walk(self, shelf: Shelf) -> list[Ranked]:
+        """Down the order of scores."""
         taken: list[Ranked] = []
         for place, scored in enumerate(shelf.scored):
             if len(taken) == shelf.limit:
@@ -90,12 +94,35 @@ class Ranking:
                 shelf.removed.append(removal)
         return taken
 
-    def _take(self, scored: Scored) -> Ranked:
+    def _explore(self, shelf: Shelf, explorer: Explorer) -> list[Ranked]:
+        """Rank by rank, by the strategy's choice among those that may take it."""
+        taken: list[Ranked] = []
+        left = shelf.scored
+        while len(taken) < shelf.limit and (left := self._eligible(shelf, left)):
+            choice = explorer.choose(left, len(self.ranked) + 1, self._settings.mandatory_first)
+            taken.append(self._take(choice.scored, choice.probability, choice.draws))
+            left = [one for one in left if one is not choice.scored]
+        if self._traced:
+            shelf.removed.extend(Removal(one.candidate, LIMIT, {}) for one in left)
+        return taken
+
+    def _eligible(self, shelf: Shelf, scored: list[Scored]) -> list[Scored]:
+        """Those that may be taken now. Who may not never may again: what is taken only grows."""
+        kept = []
+        for one in scored:
+            removal = self._passed_over(one)
+            if removal is None:
+                kept.append(one)
+            else:
+                shelf.removed.append(removal)
+        return kept
+
+    def _take(self, scored: Scored, probability: float = 1.0, draws: int | None = None) -> Ranked:
         candidate = scored.candidate
         self._offers_here.add(candidate.offer.id)
         self._by_category[candidate.offer.category_id] += 1
         self._assessment.take(candidate.uses)
-        ranked = Ranked(len(self.ranked) + 1, scored)
+        ranked = Ranked(len(self.ranked) + 1, scored, probability, draws)
         self.ranked.append(ranked)
         return ranked
 

@@ -13,12 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-
-class Tally(msgspec.Struct, frozen=True, array_like=True):
-    """Evidence for one key: how often it was shown, and how often the answer was positive."""
-
-    impressions: int = 0
-    positives: int = 0
+from app.decision.learning.evidence import NOTHING, Tally
 
 
 class Evidence(Protocol):
@@ -50,8 +45,6 @@ class _NoBudgets:
     def room(self, key: str, /) -> int:
         return 0
 
-
-NOTHING = Tally()
 
 
 class Shared(msgspec.Struct, frozen=True):

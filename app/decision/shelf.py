@@ -6,9 +6,11 @@ from typing import Any
 
 import msgspec
 
+from app.decision.candidate import Candidate
 from app.decision.decision import DecisionRequest
 from app.decision.entities import Channel
-from app.decision.flow import Candidate, CompiledFlow
+from app.decision.flow import CompiledFlow
+from app.decision.learning.propensity import Estimate
 from app.decision.reasons import Reason
 
 
@@ -21,11 +23,12 @@ class Removal(msgspec.Struct, frozen=True, gc=False):
 
 
 class Scored(msgspec.Struct, frozen=True, gc=False):
-    """A candidate with its score (0–1) and the fit (0–1) that went into it."""
+    """A candidate with its score (0–1), and the fit (0–1) and propensity that went into it."""
 
     candidate: Candidate
     fit: float
     score: float
+    estimate: Estimate | None = None
 
 
 class Shelf:

@@ -49,6 +49,8 @@ class Scoring(Part, frozen=True, kw_only=True):
 
     method: Literal["priority_weighted", "propensity", "formula", "expression"] = "priority_weighted"
     model_id: Ref | None = None
+    #: Who is asked for a propensity first: the evidence of outcomes, or the model.
+    propensity_from: Literal["evidence", "model"] = "evidence"
     weights: Exponents = Exponents()
     expression: Annotated[str, Meta(min_length=1, max_length=2_000)] | None = None
     floor: Unit = 0.0

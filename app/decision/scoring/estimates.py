@@ -1,0 +1,143 @@
+"""Propensities of the candidates of one request.
+
+Rules of this module:
+
+1.  Evidence is by offer, so each offer is estimated once; a model looks at all offers that need it in one call.
+2.  A strategy (Thompson sampling, epsilon-greedy) gives the propensity itself, by the offer's own evidence. Another
+    model stands where `learning.propensity` puts it, behind the evidence, or before it where the flow says so.
+3.  A model that has nothing to say of a candidate costs that candidate its estimate, not the request: the
+    evidence, or 0.5, takes its place. Only a model that fails or overruns `TIMEOUT_MS` counts against its breaker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+from app.decision.candidate import Candidate
+from app.decision.ids import stable_hash
+from app.decision.learning.logistic import LogisticState
+from app.decision.learning.models import BanditModel, LogisticModel, Model
+from app.decision.learning.propensity import (
+    CATEGORY_MIN,
+    OFFER_FULL,
+    TENANT_MIN,
+    Estimate,
+    propensity,
+)
+from app.decision.scoring.context import ScoringContext
+from app.decision.shared import Evidence
+
+#: A call of a model for all candidates may take this long, ms.
+TIMEOUT_MS = 25.0
+
+TENANT_KEY = "tenant"
+
+
+def offer_key(offer_id: str) -> str:
+    """The key of an offer's evidence."""
+    return f"offer/{offer_id}"
+
+
+def category_key(category_id: str) -> str:
+    """The key of a category's evidence."""
+    return f"category/{category_id}"
+
+
+def learning_key(model_id: str, model: LogisticModel) -> str:
+    """The key of what a model has learnt; another once its fields or settings differ: it starts anew then."""
+    regression = model.regression
+    return f"{model_id}@{stable_hash(regression.config, regression.fields):016x}"
+
+
+class Estimator:
+    """Estimates propensities, with a model or without.
+
+    Args:
+        model_id: The model's id, for its breaker; None without one.
+        model: The compiled model.
+        first: Who is asked first: the evidence, or the model.
+    """
+
+    def __init__(
+        self,
+        model_id: str | None = None,
+        model: Model | None = None,
+        first: Literal["evidence", "model"] = "evidence",
+    ) -> None:
+        self.model_id = model_id
+        self.model = model
+        self._first = first
+        #: Under which its weights are evidence; None unless it learns.
+        self.learning_key = learning_key(model_id, model) if isinstance(model, LogisticModel) and model_id else None
+        self._bound: tuple[LogisticState, LogisticModel] | None = None
+
+    @property
+    def strategy(self) -> BanditModel | None:
+        """The strategy that explores, when the model is one."""
+        return self.model if isinstance(self.model, BanditModel) else None
+
+    def estimates(self, candidates: Sequence[Candidate], context: ScoringContext) -> dict[str, Estimate]:
+        """The propensity of each candidate's offer, by offer id."""
+        offers = {one.offer.id: one for one in candidates}
+        evidence = context.shared.evidence
+        if isinstance(self.model, BanditModel):
+            return {
+                offer_id: _drawn(self.model, offer_id, evidence, context.salt) for offer_id in sorted(offers)
+            }
+        tenant = evidence.tally(TENANT_KEY)
+        tallies = {
+            offer_id: (
+                evidence.tally(offer_key(offer_id)),
+                evidence.tally(category_key(one.offer.category_id)),
+            )
+            for offer_id, one in offers.items()
+        }
+        if self._first == "model":
+            asked = list(offers)
+        else:
+            asked = [
+                offer_id
+                for offer_id, (offer, category) in tallies.items()
+                if offer.trials < OFFER_FULL and category.trials < CATEGORY_MIN and tenant.trials < TENANT_MIN
+            ]
+        said = self._ask([offers[offer_id] for offer_id in asked], context)
+        found = {}
+        for offer_id, (offer, category) in tallies.items():
+            own = said.get(offer_id)
+            if own is not None and self._first == "model":
+                found[offer_id] = Estimate(own, "model")
+            else:
+                found[offer_id] = propensity(offer, category, tenant, _constant(own))
+        return found
+
+    def _ask(self, candidates: Sequence[Candidate], context: ScoringContext) -> Mapping[str, float | None]:
+        """What the model says of these candidates' offers; nothing without one, or while it is bypassed."""
+        model = self.bound(context.shared.evidence)
+        if model is None or self.model_id is None or not candidates:
+            return {}
+        started_ms = context.probe()
+        said = model.propensities([context.row(one) for one in candidates])
+        overran = context.probe() - started_ms > TIMEOUT_MS
+        context.note_model(self.model_id, failed=said.failed or overran)
+        return {one.offer.id: value for one, value in zip(candidates, said.values, strict=True)}
+
+    def bound(self, evidence: Evidence) -> Model | None:
+        """The model with what it has learnt."""
+        if not isinstance(self.model, LogisticModel) or self.learning_key is None:
+            return self.model
+        state = evidence.weights(self.learning_key)
+        if not isinstance(state, LogisticState):
+            return self.model
+        if self._bound is None or self._bound[0] is not state:
+            self._bound = (state, self.model.at(state))
+        return self._bound[1]
+
+
+def _drawn(model: BanditModel, offer_id: str, evidence: Evidence, salt: str) -> Estimate:
+    tally = evidence.tally(offer_key(offer_id))
+    return Estimate(model.strategy.score(offer_id, tally, salt), "model", tally.trials)
+
+
+def _constant(value: float | None) -> Callable[[], float | None] | None:
+    return None if value is None else lambda: value

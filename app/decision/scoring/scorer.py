@@ -1,0 +1,158 @@
+"""How a flow scores, compiled: its method, its model, and the strategy that explores, if there is one.
+
+Rules of this module:
+
+1.  What compiles scores any candidate. A model or formula that is missing or does not compile is a problem at
+    publish; what slips by (an older record) is scored by `priority_weighted`.
+2.  A strategy explores only under a method that grows with propensity and whose rest is known: `propensity`, or
+    `formula` with an exponent for it. `priority_weighted` uses no model at all.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from app.decision.candidate import Candidate
+from app.decision.entities import Exponents, Model, Scoring
+from app.decision.formula import compile_formula
+from app.decision.index import EntityIndex
+from app.decision.learning.models import BanditModel, compile_model
+from app.decision.learning.models import Model as CompiledModel
+from app.decision.problems import Problem, join
+from app.decision.scoring.bypass import Bypassed
+from app.decision.scoring.context import ScoringContext
+from app.decision.scoring.estimates import Estimator
+from app.decision.scoring.expression import FIELDS, NAMESPACE, Expression
+from app.decision.scoring.priority import PriorityWeighted
+from app.decision.scoring.propensity import GeometricMean, PropensityTimesFit
+from app.decision.shelf import Scored
+
+#: What an expression's names may begin with.
+NAMESPACES = frozenset({"customer", "metrics", "attributes", "context", NAMESPACE})
+
+
+class Method(Protocol):
+    """One way to score."""
+
+    def score(self, candidates: list[Candidate], fits: list[float], context: ScoringContext) -> list[Scored]:
+        """The candidates' scores, in their order."""
+
+    def explain(self, scored: Scored) -> dict[str, Any]:
+        """What a score was made of, as the answer shows it."""
+
+
+class Scorer:
+    """The scoring of one flow, or of one variant of it."""
+
+    __slots__ = ("_bypassed", "estimator", "floor", "method", "presorted")
+
+    def __init__(self, method: Method, estimator: Estimator, floor: float) -> None:
+        self.method = method
+        self.estimator = estimator
+        self.floor = floor
+        #: Whether candidates without fit rules failed stand in the order of their scores already.
+        self.presorted = isinstance(method, PriorityWeighted)
+        self._bypassed = Bypassed()
+
+    def method_for(self, context: ScoringContext) -> Method:
+        """The method to score this request by: the flow's, unless its model is bypassed."""
+        if self.estimator.model_id in context.shared.bypassed:
+            return self._bypassed
+        return self.method
+
+
+def compile_scoring(scoring: Scoring, index: EntityIndex, path: str = "scoring") -> Scorer | list[Problem]:
+    """The scoring ready to use, or what is wrong with it.
+
+    Args:
+        scoring: A flow's, or a variant's.
+        index: The tenant's entities, for its model.
+        path: Where it stands in its document.
+    """
+    problems = _without_effect(scoring, path)
+    estimator = _estimator(scoring, index, path)
+    if isinstance(estimator, list):
+        return problems + estimator
+    method = _method(scoring, estimator, path)
+    if isinstance(method, list):
+        return problems + method
+    return problems or Scorer(method, estimator, scoring.floor)
+
+
+def by_priority(floor: float = 0.0) -> Scorer:
+    """The scoring that needs nothing but the offers: for the holdout, and for what does not compile."""
+    return Scorer(PriorityWeighted(), Estimator(), floor)
+
+
+def _without_effect(scoring: Scoring, path: str) -> list[Problem]:
+    """A setting is never silently without effect."""
+    problems = []
+    if scoring.method == "priority_weighted" and scoring.model_id is not None:
+        problems.append(Problem(join(path, "modelId"), "priority_weighted uses no model; leave it out"))
+    if scoring.method != "formula" and scoring.weights != Exponents():
+        problems.append(Problem(join(path, "weights"), f"{scoring.method} uses no weights; leave it out"))
+    if scoring.method != "expression" and scoring.expression is not None:
+        problems.append(
+            Problem(join(path, "expression"), f"{scoring.method} uses no expression; leave it out")
+        )
+    if scoring.propensity_from == "model" and scoring.model_id is None:
+        problems.append(Problem(join(path, "propensityFrom"), "model needs a modelId"))
+    return problems
+
+
+def _estimator(scoring: Scoring, index: EntityIndex, path: str) -> Estimator | list[Problem]:
+    if scoring.model_id is None:
+        return Estimator()
+    entity = index.find("models", scoring.model_id, Model)
+    if entity is None:
+        return [Problem(join(path, "modelId"), f"there is no {scoring.model_id} among the models")]
+    if entity.status != "active":
+        return [Problem(join(path, "modelId"), f"{entity.id} is {entity.status}, not active")]
+    model = compile_entity(entity)
+    if isinstance(model, list):
+        return [Problem(join(path, "modelId"), f"{entity.id} does not compile: {model[0].message}")]
+    problem = _unexplorable(scoring, model, path)
+    return [problem] if problem is not None else Estimator(entity.id, model, scoring.propensity_from)
+
+
+def compile_entity(model: Model, path: str = "") -> CompiledModel | list[Problem]:
+    """A model of the catalogue ready to ask, or what is wrong with it."""
+    return compile_model(model.kind, model.config, list(model.features), path)
+
+
+def _unexplorable(scoring: Scoring, model: CompiledModel, path: str) -> Problem | None:
+    """Why a strategy cannot explore under a method; None when it can, or the model is none."""
+    if not isinstance(model, BanditModel):
+        return None
+    if scoring.method == "expression":
+        return Problem(join(path, "modelId"), "a strategy needs method propensity or formula, not expression")
+    if scoring.method == "formula" and scoring.weights.p == 0.0:
+        return Problem(join(path, "weights.p"), "must be above 0: the model is a strategy, and it would not count")
+    return None
+
+
+def _method(scoring: Scoring, estimator: Estimator, path: str) -> Method | list[Problem]:
+    if scoring.method == "propensity":
+        return PropensityTimesFit(estimator)
+    if scoring.method == "formula":
+        by = scoring.weights
+        total = by.p + by.r + by.i + by.e
+        if abs(total - 1.0) > 1e-9:
+            return [Problem(join(path, "weights"), f"must sum to 1, not {total:g}")]
+        return GeometricMean(estimator, by)
+    if scoring.method == "expression":
+        return _expression(scoring, estimator, path)
+    return PriorityWeighted()
+
+
+def _expression(scoring: Scoring, estimator: Estimator, path: str) -> Method | list[Problem]:
+    here = join(path, "expression")
+    if scoring.expression is None:
+        return [Problem(here, "is required for method expression")]
+    formula = compile_formula(scoring.expression, None, NAMESPACES)
+    if isinstance(formula, list):
+        return [Problem(here, f"{one.line}:{one.column} {one.message}") for one in formula]
+    unknown = sorted(name for name in formula.fields if name.startswith(f"{NAMESPACE}.") and name not in FIELDS)
+    if unknown:
+        return [Problem(here, f"{name} is not one of {', '.join(sorted(FIELDS))}") for name in unknown]
+    return Expression(formula, scoring.expression, estimator)
