@@ -171,7 +171,7 @@ def _never(environment: Environment) -> bool:
 def _leaf(
     field: object, operator: object, value: object, namespaces: Collection[str], path: str, missing: bool
 ) -> Condition:
-    if not isinstance(field, str) or not _is_field(field, namespaces):
+    if not isinstance(field, str) or not is_field(field, namespaces):
         starts = ", ".join(f"{namespace}.*" for namespace in sorted(namespaces))
         raise Refusal(join(path, "field"), f"must be one of: {starts}")
     name = ALIASES.get(operator, operator) if isinstance(operator, str) else operator
@@ -193,7 +193,8 @@ def _leaf(
     return holds
 
 
-def _is_field(field: str, namespaces: Collection[str]) -> bool:
+def is_field(field: str, namespaces: Collection[str]) -> bool:
+    """Whether this is `namespace.name` of one of these namespaces."""
     namespace, dot, name = field.partition(".")
     return bool(dot) and namespace in namespaces and bool(name) and len(field) <= 256
 
