@@ -19,8 +19,8 @@ class BrokenTree(Exception):
     """A model's document is wrong; the message says where, for its author."""
 
 
-def walk(nodes: int, children: Callable[[int], Sequence[int]]) -> None:
-    """Follows a tree from node 0.
+def walk(nodes: int, children: Callable[[int], Sequence[int]]) -> bytearray:
+    """Follows a tree from node 0; for each node 1 when it belongs to the tree, else 0.
 
     Args:
         nodes: How many there are.
@@ -39,6 +39,7 @@ def walk(nodes: int, children: Callable[[int], Sequence[int]]) -> None:
             raise BrokenTree(f"node {node} is reached twice")
         seen[node] = 1
         waiting.extend(children(node))
+    return seen
 
 
 def require(holds: bool, message: str) -> None:

@@ -18,6 +18,7 @@ from app.decision.learning.tree_shape import NODES_MAX, TREES_MAX, BrokenTree, r
 
 OBJECTIVES = ("binary:logistic", "reg:logistic", "reg:squarederror")
 _FLOAT_MAX = 3.4e38
+_LARGE = 1e300
 _ROOT_PARENT = 2**31 - 1
 _BASE_SCORE = re.compile(r"(\[?)(-?\d(?:\.\d{1,17})?(?:E-?\d{1,2})?)(\]?)")
 
@@ -96,7 +97,9 @@ def _tree(tree: object, number: int, features: int) -> dict[str, Any]:
     require(1 <= nodes <= NODES_MAX, "has no nodes, or too many")
     left, right = (_numbers(tree, f"{side}_children", nodes, int) for side in ("left", "right"))
     require(all((a == -1) == (b == -1) for a, b in zip(left, right, strict=True)), "a node has one child")
-    walk(nodes, lambda node: () if left[node] == -1 else (left[node], right[node]))
+    reached = walk(nodes, lambda node: () if left[node] == -1 else (left[node], right[node]))
+    # What pruning has deleted stays in the file.
+    left, right = ([k if reached[i] else -1 for i, k in enumerate(side)] for side in (left, right))
     split = _numbers(tree, "split_indices", nodes, int)
     require(all(0 <= each < features for each in split), "split_indices names a feature that is not listed")
     kinds = _member(tree, "split_type", list) if isinstance(tree, dict) and "split_type" in tree else []
@@ -149,5 +152,6 @@ def _numbers(document: object, name: str, count: int, kind: type) -> list[Any]:
     require(len(found) == count, f"{name} must hold {count} numbers")
     kinds = (int,) if kind is int else (int, float)
     # True is an int to Python, and a default direction to older versions of XGBoost.
-    require(all(isinstance(each, kinds) for each in found), f"{name} holds something else than numbers")
+    known = all(isinstance(each, kinds) and -_LARGE <= each <= _LARGE for each in found)
+    require(known, f"{name} holds something else than numbers")
     return [kind(each) for each in found]
