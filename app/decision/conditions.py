@@ -194,6 +194,7 @@ def _leaf(
 
 
 def is_field(field: str, namespaces: Collection[str]) -> bool:
+    """Whether this is `namespace.name` of one of these namespaces."""
     namespace, dot, name = field.partition(".")
     return bool(dot) and namespace in namespaces and bool(name) and len(field) <= 256
 

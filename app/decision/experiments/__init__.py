@@ -1,0 +1,1 @@
+"""Experiments: which variant wins, and how sure that is."""

@@ -1,0 +1,206 @@
+"""Models: everything that gives candidates a propensity, behind one seam.
+
+Rules of this module:
+
+1.  A model's document is checked and compiled once; any JSON is compiled or refused with its problems.
+2.  A model gives one propensity in 0–1 for each row, in the rows' order. A row that it can say nothing about, that
+    makes it fail, or whose result is no number in 0–1 gets None; the others keep theirs.
+3.  What a model looks at is in the rows, also evidence and chance: a bandit reads `EVIDENCE_FIELDS`. What a
+    logistic regression has learned is bound with `at`; unbound it says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from app.decision.learning import trees
+from app.decision.learning.epsilon_greedy import EpsilonGreedy
+from app.decision.learning.evidence import Tally
+from app.decision.learning.features import FeatureRow, feature_problems
+from app.decision.learning.logistic import EMPTY, Logistic, LogisticConfig, LogisticState
+from app.decision.learning.scorecard import Scorecard, compile_scorecard
+from app.decision.learning.strategies import Drawn, Highest, Sampler
+from app.decision.learning.thompson import Thompson
+from app.decision.loading import load_struct
+from app.decision.problems import Problem, join
+
+OFFER_ID, IMPRESSIONS, POSITIVES, SALT = (
+    "offer.id",
+    "evidence.impressions",
+    "evidence.positives",
+    "evidence.salt",
+)
+#: What a bandit reads of a row: the arm, its evidence, and the decision's salt.
+EVIDENCE_FIELDS = (OFFER_ID, IMPRESSIONS, POSITIVES, SALT)
+
+
+class Model(Protocol):
+    """Something that gives candidates a propensity."""
+
+    @property
+    def fields(self) -> Sequence[str]:
+        """The fields it may ask a row for."""
+        ...
+
+    def propensities(self, rows: Sequence[FeatureRow], /) -> Sequence[float | None]:
+        """The propensity of each row in 0–1, None where it has none; never raises."""
+        ...
+
+
+class RowModel:
+    """A model that scores each row by itself."""
+
+    def __init__(self, fields: Sequence[str], score: Callable[[FeatureRow], float | None]) -> None:
+        self.fields = tuple(fields)
+        self._score = score
+
+    def propensities(self, rows: Sequence[FeatureRow], /) -> Sequence[float | None]:
+        """See `Model`."""
+        return [self._guarded(row) for row in rows]
+
+    def _guarded(self, row: FeatureRow) -> float | None:
+        try:
+            return probability(self._score(row))
+        except Exception:  # noqa: BLE001 - one candidate without a propensity must not cost the others theirs
+            return None
+
+
+class LogisticModel(RowModel):
+    """A logistic regression with what it has learned."""
+
+    def __init__(self, regression: Logistic, state: LogisticState = EMPTY) -> None:
+        self.regression = regression
+        weights = regression.weights(state)
+        known = state.examples > 0.0
+        super().__init__(
+            regression.fields, lambda row: regression.predict_by(weights, row) if known else None
+        )
+
+    def at(self, state: LogisticState) -> LogisticModel:
+        """This model with another state; cheap enough for every change of the state, not for every request."""
+        return LogisticModel(self.regression, state)
+
+
+class BanditModel(RowModel):
+    """A strategy as a model: the propensity of a row is the strategy's score of its offer."""
+
+    def __init__(self, strategy: Thompson | EpsilonGreedy, sampler: Sampler) -> None:
+        self.strategy = strategy
+        self.sampler = sampler
+        super().__init__(EVIDENCE_FIELDS, self._scored)
+
+    def _scored(self, row: FeatureRow) -> float:
+        tally = Tally(_count(row(IMPRESSIONS)), _count(row(POSITIVES)))
+        return self.strategy.score(str(row(OFFER_ID)), tally, str(row(SALT)))
+
+
+class TreesModel:
+    """Imported trees: all rows are scored in one call."""
+
+    def __init__(self, fields: Sequence[str], ensemble: trees.Ensemble) -> None:
+        self.fields = tuple(fields)
+        self._ensemble = ensemble
+
+    def propensities(self, rows: Sequence[FeatureRow], /) -> Sequence[float | None]:
+        """See `Model`."""
+        return [probability(value) for value in self._ensemble.score_rows(rows)]
+
+
+def compile_model(kind: object, config: object, features: object, path: str = "") -> Model | list[Problem]:
+    """The model of a document, or what is wrong with it.
+
+    Args:
+        kind: scorecard, logistic, thompson, epsilon_greedy or trees.
+        config: The model's `config`, of any shape.
+        features: The model's `features`, of any shape: fields for logistic and trees, else none.
+        path: Where the model stands in its document.
+    """
+    compile_kind = KINDS.get(kind) if isinstance(kind, str) else None
+    if compile_kind is None:
+        return [Problem(join(path, "kind"), f"must be one of: {', '.join(KINDS)}")]
+    return compile_kind({} if config is None else config, [] if features is None else features, path)
+
+
+def probability(value: object) -> float | None:
+    """The value when it is a number in 0–1, else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0.0 <= value <= 1.0 else None
+
+
+def _scorecard(config: object, features: object, path: str) -> Model | list[Problem]:
+    card = load_struct(Scorecard, config, join(path, "config"))
+    problems = _no_features(features, path, "a scorecard's features are in its config")
+    if isinstance(card, list):
+        return problems + card
+    compiled = compile_scorecard(card, join(path, "config"))
+    if isinstance(compiled, list):
+        return problems + compiled
+    return problems or RowModel([feature.field for feature in card.features], compiled)
+
+
+def _logistic(config: object, features: object, path: str) -> Model | list[Problem]:
+    loaded = load_struct(LogisticConfig, config, join(path, "config"))
+    fields = _fields(features, join(path, "features"))
+    problems = [each for part in (loaded, fields) if isinstance(part, list) for each in part]
+    if isinstance(loaded, list) or isinstance(fields, list):
+        return problems
+    scales = join(path, "config.scales")
+    unknown = [name for name in loaded.scales if name not in fields]
+    problems = [Problem(join(scales, name), "is not one of the model's features") for name in unknown]
+    return problems or LogisticModel(Logistic(loaded, fields))
+
+
+def _thompson(config: object, features: object, path: str) -> Model | list[Problem]:
+    return _bandit(Thompson, Highest(), config, features, path)
+
+
+def _epsilon_greedy(config: object, features: object, path: str) -> Model | list[Problem]:
+    return _bandit(EpsilonGreedy, Drawn(), config, features, path)
+
+
+def _bandit(
+    cls: type[Thompson] | type[EpsilonGreedy], sampler: Sampler, config: object, features: object, path: str
+) -> Model | list[Problem]:
+    strategy: Any = load_struct(cls, config, join(path, "config"))
+    problems = _no_features(features, path, "this model learns from outcomes alone; leave the features out")
+    if isinstance(strategy, list):
+        return problems + strategy
+    return problems or BanditModel(strategy, sampler)
+
+
+def _trees(config: object, features: object, path: str) -> Model | list[Problem]:
+    loaded = load_struct(trees.TreesConfig, config, join(path, "config"))
+    fields = _fields(features, join(path, "features"))
+    problems = [each for part in (loaded, fields) if isinstance(part, list) for each in part]
+    if isinstance(loaded, list) or isinstance(fields, list):
+        return problems
+    ensemble = trees.load(loaded, fields, join(path, "config"))
+    return ensemble if isinstance(ensemble, list) else TreesModel(fields, ensemble)
+
+
+def _no_features(features: object, path: str, message: str) -> list[Problem]:
+    return [] if features == [] else [Problem(join(path, "features"), message)]
+
+
+def _fields(features: object, path: str) -> tuple[str, ...] | list[Problem]:
+    if not isinstance(features, list):
+        return [Problem(path, "must be a list of fields")]
+    for i, field in enumerate(features):
+        if not isinstance(field, str):
+            return [Problem(join(path, f"[{i}]"), "must be a field")]
+    return feature_problems(features, path) or tuple(features)
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+KINDS: dict[str, Callable[[object, object, str], Model | list[Problem]]] = {
+    "scorecard": _scorecard,
+    "logistic": _logistic,
+    "thompson": _thompson,
+    "epsilon_greedy": _epsilon_greedy,
+    "trees": _trees,
+}
