@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from app.decision.computing import Computing
 from app.decision.conditions import Environment
 from app.decision.entities import Channel, Creative, Offer
 from app.decision.scopes import Standing
@@ -36,6 +37,8 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     fill: Callable[[Environment], dict[str, Any]]
     #: The offer's fields as templates see them.
     offer_fields: Mapping[str, Any]
+    #: Its computed fields; None when it has none.
+    computing: Computing | None
 
 
 class Pool(msgspec.Struct, frozen=True):

@@ -7,14 +7,14 @@ Rules of this module:
     consent, contact policies), score, rank (with the policies' second pass), render. The contact policies'
     view of the customer is taken once and carried through, so that the two passes cannot disagree.
 3.  Nothing here fails for what a customer or a request holds. No candidate left is an answer.
-4.  Without a trace nothing is paid for one.
+4.  Without a trace nothing is paid for one: computed values are worked out when a stage first asks for
+    them (see `offer_values`), and all in the compute stage when they are to be shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from app.decision.conditions import Environment, Fields
 from app.decision.decision import (
     CustomerView,
     Decided,
@@ -23,12 +23,18 @@ from app.decision.decision import (
     PlacementRequest,
 )
 from app.decision.enrichment import enrich
+from app.decision.failures import Failures
 from app.decision.filtering import apply_policies, drop_excluded, qualify, respect_consent
 from app.decision.flow import CompiledFlow
+from app.decision.formula import Value
+from app.decision.offer_values import OfferValues
 from app.decision.policies import Assessment
-from app.decision.ranking import Ranked, Ranking, score
+from app.decision.ranking import Ranked, Ranking
 from app.decision.reasons import LIMIT
-from app.decision.scoring import explained
+from app.decision.scoring.context import ScoringContext
+from app.decision.scoring.exploring import explorer
+from app.decision.scoring.scorer import Method, Scorer
+from app.decision.scoring.stage import explained, score
 from app.decision.shared import NOTHING_SHARED, Shared
 from app.decision.shelf import Shelf, stock
 from app.decision.tracing import Stopwatch, write_trace
@@ -55,29 +61,36 @@ def decide(
         request: What is wanted, with ids resolved.
         customer: What is known of the customer, decisions under way included.
         now_ms: The instant of the decision, epoch ms.
-        salt: Chance, for strategies that draw (none of the methods here does).
-        probe: A monotonic clock in ms; called only for a trace.
+        salt: Chance, for strategies that draw.
+        probe: A monotonic clock in ms; called only for a trace, and around a model.
         shared: What is known across customers.
     """
     watch = Stopwatch(probe) if request.trace else None
     shelves = stock(flow, request, now_ms)
     environment = enrich(flow.metrics, request, customer, now_ms)
+    offers = OfferValues(environment)
+    computed: dict[str, dict[str, Value]] = {}
     if watch:
         watch.lap("enrich")
+        computed = offers.all_computed(one for shelf in shelves for one in shelf.candidates)
         watch.lap("compute")
     assessment = flow.policies.assess(customer.contacts, now_ms)
-    failed_hard, failed_fit = flow.rules.failed(environment)
-    qualified = _filter(flow, request, customer, shelves, environment, assessment, failed_hard)
+    failures = Failures(flow.rules, environment, offers)
+    qualified = _filter(flow, request, customer, shelves, assessment, failures)
     after_contact_policy = sum([len(shelf.kept) for shelf in shelves])
     if watch:
         watch.lap("filter")
+    scorer = flow.scorer
+    context = ScoringContext(offers.environment, shared, salt, probe)
+    method = scorer.method_for(context)
     for shelf in shelves:
-        score(shelf, flow, failed_fit)
+        score(shelf, flow, method, failures, context)
     if watch:
         watch.lap("score")
-    ranking = Ranking(flow, request, assessment)
+    exploring = explorer(scorer, method, shared.evidence, salt)
+    ranking = Ranking(flow, request, assessment, scorer.floor, exploring)
     filled = [ranking.fill(shelf) for shelf in shelves]
-    decisions = tuple([_render(ranked, environment) for ranked in ranking.ranked])
+    decisions = tuple([_render(ranked, offers, scorer, method, context) for ranked in ranking.ranked])
     if watch:
         watch.lap("rank")
     return Decided(
@@ -86,7 +99,11 @@ def decide(
         after_qualification=qualified,
         after_contact_policy=after_contact_policy,
         removals=_removals(shelves),
-        trace=write_trace(request, customer, environment, shelves, filled, watch) if watch else None,
+        degraded_scoring=context.degraded,
+        asked_models=context.asked,
+        trace=(
+            write_trace(request, customer, environment, computed, shelves, filled, watch) if watch else None
+        ),
     )
 
 
@@ -95,15 +112,14 @@ def _filter(
     request: DecisionRequest,
     customer: CustomerView,
     shelves: list[Shelf],
-    environment: Environment,
     assessment: Assessment,
-    failed: int,
+    failures: Failures,
 ) -> int:
     """Take every shelf through the filter stage; returns how many candidates qualified."""
     qualified = 0
     for shelf in shelves:
         drop_excluded(shelf, request)
-        qualify(shelf, flow, failed, environment, request.trace)
+        qualify(shelf, flow, failures, request.trace)
         qualified += len(shelf.kept)
         respect_consent(shelf, customer)
         apply_policies(shelf, flow, assessment, request.trace)
@@ -121,12 +137,14 @@ def _removals(shelves: list[Shelf]) -> dict[str, int]:
     return counts
 
 
-def _render(ranked: Ranked, environment: Environment) -> Decision:
+def _render(
+    ranked: Ranked, offers: OfferValues, scorer: Scorer, method: Method, context: ScoringContext
+) -> Decision:
     """A chosen candidate as the caller gets it."""
     scored = ranked.scored
     candidate = scored.candidate
     offer, creative, channel = candidate.offer, candidate.creative, candidate.channel
-    values: dict[str, Fields] = {**environment, "offer": candidate.offer_fields, "personalization": {}}
+    learning = scorer.estimator.learning_key
     return Decision(
         offer_id=offer.id,
         offer_name=offer.name,
@@ -139,9 +157,13 @@ def _render(ranked: Ranked, environment: Environment) -> Decision:
         placement_id=candidate.standing.placement_id,
         rank=ranked.rank,
         score=scored.score,
-        content=candidate.fill(values),
-        personalization={},
-        score_explanation=explained(offer, scored.fit, scored.score),
-        selection_probability=1.0,
+        content=candidate.fill(offers.environment(candidate)),
+        personalization=offers.computed(candidate),
+        score_explanation=explained(method, ranked),
+        selection_probability=ranked.probability,
+        selection_draws=ranked.draws,
         implicit_contact=channel.implicit,
+        reservation_ms=0 if channel.implicit else channel.reservation_ms,
+        model_id=learning,
+        features=() if learning is None else scorer.estimator.features(context.row(candidate)),
     )

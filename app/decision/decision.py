@@ -19,6 +19,7 @@ from app.decision.state import (
     Assigned,
     Contact,
     ContactTotal,
+    FeatureValue,
     Profile,
     RecentEvent,
     Suppression,
@@ -101,13 +102,15 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     personalization: dict[str, Any]
     score_explanation: dict[str, Any]
     selection_probability: float
+    #: How many draws the selection probability was estimated from; None when it is exact.
+    selection_draws: int | None
     implicit_contact: bool
     #: How long the decision reserves its contact, ms; 0 when it does not.
     reservation_ms: int = 0
     experiment: ExperimentShown | None = None
-    #: What a model that learns scored it by.
+    #: The key of a model that learns from what comes of it, and the values of the model's fields.
     model_id: str | None = None
-    features: tuple[float, ...] = ()
+    features: tuple[FeatureValue, ...] = ()
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -127,6 +130,6 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     control_group: bool = False
     #: New assignments by experiment id, for the decision record.
     assigned: dict[str, str] = {}
-    #: Models that failed, or overran, for the caller's breakers.
-    failed_models: tuple[str, ...] = ()
+    #: The models asked, by id, each with whether it failed or overran: for the caller's breakers.
+    asked_models: dict[str, bool] = {}
     trace: Trace | None = None

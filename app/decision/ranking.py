@@ -30,8 +30,9 @@ from app.decision.reasons import (
     Reason,
     lowest_bit,
 )
-from app.decision.scoring.exploring import Explorer
-from app.decision.shelf import Removal, Scored, Shelf
+from app.decision.scoring.exploring import Choice, Explorer
+from app.decision.scoring.scored import Scored
+from app.decision.shelf import Removal, Shelf
 
 
 class Ranked(msgspec.Struct, frozen=True, gc=False):
@@ -44,6 +45,8 @@ class Ranked(msgspec.Struct, frozen=True, gc=False):
     scored: Scored
     probability: float = 1.0
     draws: int | None = None
+    #: Whether a strategy chose it.
+    explored: bool = False
 
 
 class Ranking:
@@ -89,7 +92,7 @@ class Ranking:
                 break
             removal = self._passed_over(scored)
             if removal is None:
-                taken.append(self._take(scored))
+                taken.append(self._take(Choice(scored)))
             else:
                 shelf.removed.append(removal)
         return taken
@@ -100,7 +103,7 @@ class Ranking:
         left = shelf.scored
         while len(taken) < shelf.limit and (left := self._eligible(shelf, left)):
             choice = explorer.choose(left, len(self.ranked) + 1, self._settings.mandatory_first)
-            taken.append(self._take(choice.scored, choice.probability, choice.draws))
+            taken.append(self._take(choice))
             left = [one for one in left if one is not choice.scored]
         if self._traced:
             shelf.removed.extend(Removal(one.candidate, LIMIT, {}) for one in left)
@@ -117,12 +120,14 @@ class Ranking:
                 shelf.removed.append(removal)
         return kept
 
-    def _take(self, scored: Scored, probability: float = 1.0, draws: int | None = None) -> Ranked:
-        candidate = scored.candidate
+    def _take(self, choice: Choice) -> Ranked:
+        candidate = choice.scored.candidate
         self._offers_here.add(candidate.offer.id)
         self._by_category[candidate.offer.category_id] += 1
         self._assessment.take(candidate.uses)
-        ranked = Ranked(len(self.ranked) + 1, scored, probability, draws)
+        ranked = Ranked(
+            len(self.ranked) + 1, choice.scored, choice.probability, choice.draws, choice.explored
+        )
         self.ranked.append(ranked)
         return ranked
 

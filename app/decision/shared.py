@@ -46,7 +46,6 @@ class _NoBudgets:
         return 0
 
 
-
 class Shared(msgspec.Struct, frozen=True):
     """What one decision knows beyond its customer.
 

@@ -10,8 +10,8 @@ from app.decision.candidate import Candidate
 from app.decision.decision import DecisionRequest
 from app.decision.entities import Channel
 from app.decision.flow import CompiledFlow
-from app.decision.learning.propensity import Estimate
 from app.decision.reasons import Reason
+from app.decision.scoring.scored import Scored
 
 
 class Removal(msgspec.Struct, frozen=True, gc=False):
@@ -20,15 +20,6 @@ class Removal(msgspec.Struct, frozen=True, gc=False):
     candidate: Candidate
     reason: Reason
     numbers: dict[str, Any]
-
-
-class Scored(msgspec.Struct, frozen=True, gc=False):
-    """A candidate with its score (0–1), and the fit (0–1) and propensity that went into it."""
-
-    candidate: Candidate
-    fit: float
-    score: float
-    estimate: Estimate | None = None
 
 
 class Shelf:

@@ -53,6 +53,10 @@ PARKED_BYTES = 4_096
 #: An id as state keeps it; empty when a response named none.
 StoredId = Annotated[str, msgspec.Meta(max_length=128)]
 
+#: The value of a field that a model looked at.
+FEATURE_TEXT_MAX = 128
+FeatureValue = bool | int | float | Annotated[str, msgspec.Meta(max_length=FEATURE_TEXT_MAX)] | None
+
 Scalar = str | int | float | bool | None
 AttributeValue = Scalar | list[Scalar]
 
@@ -162,8 +166,8 @@ class Shown(msgspec.Struct, frozen=True, array_like=True):
     probability: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
     experiment_id: StoredId | None = None
     variant: StoredId | None = None
-    model_id: StoredId | None = None
-    features: Annotated[tuple[float, ...], msgspec.Meta(max_length=64)] = ()
+    model_id: Annotated[str, msgspec.Meta(max_length=160)] | None = None
+    features: Annotated[tuple[FeatureValue, ...], msgspec.Meta(max_length=32)] = ()
 
 
 class Recommendation(msgspec.Struct, frozen=True, array_like=True):

@@ -13,9 +13,12 @@ class CustomField(Part, frozen=True, kw_only=True):
     """A field that a category gives its offers."""
 
     key: Ref
-    type: Literal["number", "string", "boolean", "date"]
+    type: Literal["number", "string", "boolean", "date", "computed"]
     default: Any = None
     required: bool = False
+    #: Of a computed field: what gives its value, and what it must give (any other value is null).
+    formula: str | None = None
+    output_type: Literal["number", "string", "boolean", "date"] | None = None
 
 
 class Category(Entity, frozen=True, kw_only=True):

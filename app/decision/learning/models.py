@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import msgspec
+
 from app.decision.learning import trees
 from app.decision.learning.epsilon_greedy import EpsilonGreedy
 from app.decision.learning.evidence import Tally
@@ -35,6 +37,16 @@ OFFER_ID, IMPRESSIONS, POSITIVES, SALT = (
 EVIDENCE_FIELDS = (OFFER_ID, IMPRESSIONS, POSITIVES, SALT)
 
 
+class Said(msgspec.Struct, frozen=True):
+    """What a model says of some rows: a propensity in 0–1 for each, None where it has none.
+
+    `failed` tells a model that could not do its work for some row from one that has nothing to say.
+    """
+
+    values: Sequence[float | None]
+    failed: bool = False
+
+
 class Model(Protocol):
     """Something that gives candidates a propensity."""
 
@@ -43,8 +55,8 @@ class Model(Protocol):
         """The fields it may ask a row for."""
         ...
 
-    def propensities(self, rows: Sequence[FeatureRow], /) -> Sequence[float | None]:
-        """The propensity of each row in 0–1, None where it has none; never raises."""
+    def propensities(self, rows: Sequence[FeatureRow], /) -> Said:
+        """The propensity of each row; never raises."""
         ...
 
 
@@ -55,15 +67,17 @@ class RowModel:
         self.fields = tuple(fields)
         self._score = score
 
-    def propensities(self, rows: Sequence[FeatureRow], /) -> Sequence[float | None]:
+    def propensities(self, rows: Sequence[FeatureRow], /) -> Said:
         """See `Model`."""
-        return [self._guarded(row) for row in rows]
-
-    def _guarded(self, row: FeatureRow) -> float | None:
-        try:
-            return probability(self._score(row))
-        except Exception:  # noqa: BLE001 - one candidate without a propensity must not cost the others theirs
-            return None
+        values: list[float | None] = []
+        failed = False
+        for row in rows:
+            try:
+                values.append(probability(self._score(row)))
+            except Exception:  # noqa: BLE001 - one candidate's failure must not cost the others theirs
+                values.append(None)
+                failed = True
+        return Said(values, failed)
 
 
 class LogisticModel(RowModel):
@@ -102,9 +116,10 @@ class TreesModel:
         self.fields = tuple(fields)
         self._ensemble = ensemble
 
-    def propensities(self, rows: Sequence[FeatureRow], /) -> Sequence[float | None]:
-        """See `Model`."""
-        return [probability(value) for value in self._ensemble.score_rows(rows)]
+    def propensities(self, rows: Sequence[FeatureRow], /) -> Said:
+        """See `Model`. Trees have a score for any row that can be read."""
+        values = [probability(value) for value in self._ensemble.score_rows(rows)]
+        return Said(values, None in values)
 
 
 def compile_model(kind: object, config: object, features: object, path: str = "") -> Model | list[Problem]:

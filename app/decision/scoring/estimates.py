@@ -2,11 +2,13 @@
 
 Rules of this module:
 
-1.  Evidence is by offer, so each offer is estimated once; a model looks at all offers that need it in one call.
-2.  A strategy (Thompson sampling, epsilon-greedy) gives the propensity itself, by the offer's own evidence. Another
-    model stands where `learning.propensity` puts it, behind the evidence, or before it where the flow says so.
+1.  Evidence is by offer, so each offer is estimated once; a model looks at all that need it in one call.
+2.  A strategy (Thompson sampling, epsilon-greedy) gives the propensity itself, by the offer's own evidence.
+    Another model stands where `learning.propensity` puts it, behind the evidence, or before it where the
+    flow says so.
 3.  A model that has nothing to say of a candidate costs that candidate its estimate, not the request: the
-    evidence, or 0.5, takes its place. Only a model that fails or overruns `TIMEOUT_MS` counts against its breaker.
+    evidence, or 0.5, takes its place. Only a model that fails or overruns `TIMEOUT_MS` counts against its
+    breaker.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Literal
 
 from app.decision.candidate import Candidate
 from app.decision.ids import stable_hash
+from app.decision.learning.features import FeatureRow, number
 from app.decision.learning.logistic import LogisticState
 from app.decision.learning.models import BanditModel, LogisticModel, Model
 from app.decision.learning.propensity import (
@@ -27,6 +30,7 @@ from app.decision.learning.propensity import (
 )
 from app.decision.scoring.context import ScoringContext
 from app.decision.shared import Evidence
+from app.decision.state import FEATURE_TEXT_MAX, FeatureValue
 
 #: A call of a model for all candidates may take this long, ms.
 TIMEOUT_MS = 25.0
@@ -69,7 +73,9 @@ class Estimator:
         self.model = model
         self._first = first
         #: Under which its weights are evidence; None unless it learns.
-        self.learning_key = learning_key(model_id, model) if isinstance(model, LogisticModel) and model_id else None
+        self.learning_key = (
+            learning_key(model_id, model) if isinstance(model, LogisticModel) and model_id else None
+        )
         self._bound: tuple[LogisticState, LogisticModel] | None = None
 
     @property
@@ -122,6 +128,10 @@ class Estimator:
         context.note_model(self.model_id, failed=said.failed or overran)
         return {one.offer.id: value for one, value in zip(candidates, said.values, strict=True)}
 
+    def features(self, row: FeatureRow) -> tuple[FeatureValue, ...]:
+        """The values of the model's fields, for it to learn from what comes of the decision."""
+        return () if self.model is None else tuple([_feature(row(field)) for field in self.model.fields])
+
     def bound(self, evidence: Evidence) -> Model | None:
         """The model with what it has learnt."""
         if not isinstance(self.model, LogisticModel) or self.learning_key is None:
@@ -132,6 +142,15 @@ class Estimator:
         if self._bound is None or self._bound[0] is not state:
             self._bound = (state, self.model.at(state))
         return self._bound[1]
+
+
+def _feature(value: object) -> FeatureValue:
+    """The value as the log carries it; None for what no model learns from."""
+    if isinstance(value, str):
+        return value[:FEATURE_TEXT_MAX]
+    if isinstance(value, bool):
+        return value
+    return number(value)
 
 
 def _drawn(model: BanditModel, offer_id: str, evidence: Evidence, salt: str) -> Estimate:

@@ -2,7 +2,8 @@
 
 Rules of this module:
 
-1.  The arms of a rank are the offers that could take it; of an offer's candidates the first in order stands for it.
+1.  The arms of a rank are the offers that could take it; of an offer's candidates the first in order stands
+    for it.
 2.  Mandatory offers that come first do so with certainty; a strategy chooses among the others.
 3.  A selection probability is that of an offer at its rank, given those above it: exact for epsilon-greedy,
     estimated from `draws` draws for Thompson sampling. Without a strategy it is 1.
@@ -18,17 +19,19 @@ from app.decision.learning.evidence import Tally
 from app.decision.learning.models import BanditModel
 from app.decision.scoring.estimates import offer_key
 from app.decision.scoring.propensity import GeometricMean, PropensityTimesFit
-from app.decision.scoring.scorer import Scorer
+from app.decision.scoring.scored import Scored
+from app.decision.scoring.scorer import Method, Scorer
 from app.decision.shared import Evidence
-from app.decision.shelf import Scored
 
 
 class Choice(msgspec.Struct, frozen=True):
     """What takes a rank, with its selection probability (0–1), estimated from so many draws (None: exact)."""
 
     scored: Scored
-    probability: float
-    draws: int | None
+    probability: float = 1.0
+    draws: int | None = None
+    #: Whether a strategy chose it.
+    explored: bool = False
 
 
 class _Offers:
@@ -62,19 +65,19 @@ class Explorer:
         """
         first = eligible[0]
         if mandatory_first and first.candidate.offer.mandatory:
-            return Choice(first, 1.0, None)
+            return Choice(first)
         arms: dict[str, Scored] = {}
         for one in eligible:
             arms.setdefault(one.candidate.offer.id, one)
         factors = {offer_id: self._method.factor(one) for offer_id, one in arms.items()}
         weights = self._bandit.strategy.weigh(factors, self._rewards, self._salt)
         picked = self._bandit.sampler.pick(weights, f"{self._salt}/{rank}") or first.candidate.offer.id
-        return Choice(arms[picked], weights.probabilities[picked], weights.draws)
+        return Choice(arms[picked], weights.probabilities[picked], weights.draws, True)
 
 
-def explorer(scorer: Scorer, bypassed: bool, evidence: Evidence, salt: str) -> Explorer | None:
-    """What chooses for a request; None when the order of scores does."""
-    bandit, method = scorer.estimator.strategy, scorer.method
-    if bandit is None or bypassed or not isinstance(method, PropensityTimesFit | GeometricMean):
+def explorer(scorer: Scorer, method: Method, evidence: Evidence, salt: str) -> Explorer | None:
+    """What chooses for a request scored by a method; None when the order of scores does."""
+    bandit = scorer.estimator.strategy
+    if bandit is None or not isinstance(method, PropensityTimesFit | GeometricMean):
         return None
     return Explorer(bandit, method, evidence, salt)

@@ -18,12 +18,13 @@ from app.decision.learning.propensity import Estimate
 from app.decision.scoring.context import ScoringContext
 from app.decision.scoring.estimates import Estimator
 from app.decision.scoring.propensity import explained_estimate
-from app.decision.shelf import Scored
+from app.decision.scoring.scored import Scored
 
 #: The namespace of a candidate's own factors.
 NAMESPACE = "score"
 PROPENSITY = f"{NAMESPACE}.propensity"
-FIELDS = frozenset({PROPENSITY, *(f"{NAMESPACE}.{name}" for name in ("fit", "priority", "weight", "businessValue"))})
+_OFFERS_OWN = ("fit", "priority", "weight", "businessValue")
+FIELDS = frozenset({PROPENSITY, *(f"{NAMESPACE}.{name}" for name in _OFFERS_OWN)})
 
 
 class Expression:

@@ -13,7 +13,7 @@ from typing import Any
 
 from app.decision.candidate import Candidate
 from app.decision.scoring.context import ScoringContext
-from app.decision.shelf import Scored
+from app.decision.scoring.scored import Scored
 
 
 class PriorityWeighted:

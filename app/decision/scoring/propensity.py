@@ -20,7 +20,7 @@ from app.decision.entities import Exponents
 from app.decision.learning.propensity import Estimate
 from app.decision.scoring.context import ScoringContext
 from app.decision.scoring.estimates import Estimator
-from app.decision.shelf import Scored
+from app.decision.scoring.scored import Scored
 
 
 class PropensityTimesFit:

@@ -4,8 +4,8 @@ Rules of this module:
 
 1.  What compiles scores any candidate. A model or formula that is missing or does not compile is a problem at
     publish; what slips by (an older record) is scored by `priority_weighted`.
-2.  A strategy explores only under a method that grows with propensity and whose rest is known: `propensity`, or
-    `formula` with an exponent for it. `priority_weighted` uses no model at all.
+2.  A strategy explores only under a method that grows with propensity and whose rest is known: `propensity`,
+    or `formula` with an exponent for it. `priority_weighted` uses no model at all.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from app.decision.scoring.estimates import Estimator
 from app.decision.scoring.expression import FIELDS, NAMESPACE, Expression
 from app.decision.scoring.priority import PriorityWeighted
 from app.decision.scoring.propensity import GeometricMean, PropensityTimesFit
-from app.decision.shelf import Scored
+from app.decision.scoring.scored import Scored
 
 #: What an expression's names may begin with.
 NAMESPACES = frozenset({"customer", "metrics", "attributes", "context", NAMESPACE})
@@ -44,14 +44,12 @@ class Method(Protocol):
 class Scorer:
     """The scoring of one flow, or of one variant of it."""
 
-    __slots__ = ("_bypassed", "estimator", "floor", "method", "presorted")
+    __slots__ = ("_bypassed", "estimator", "floor", "method")
 
     def __init__(self, method: Method, estimator: Estimator, floor: float) -> None:
         self.method = method
         self.estimator = estimator
         self.floor = floor
-        #: Whether candidates without fit rules failed stand in the order of their scores already.
-        self.presorted = isinstance(method, PriorityWeighted)
         self._bypassed = Bypassed()
 
     def method_for(self, context: ScoringContext) -> Method:
@@ -127,7 +125,9 @@ def _unexplorable(scoring: Scoring, model: CompiledModel, path: str) -> Problem 
     if scoring.method == "expression":
         return Problem(join(path, "modelId"), "a strategy needs method propensity or formula, not expression")
     if scoring.method == "formula" and scoring.weights.p == 0.0:
-        return Problem(join(path, "weights.p"), "must be above 0: the model is a strategy, and it would not count")
+        return Problem(
+            join(path, "weights.p"), "must be above 0: the model is a strategy, and it would not count"
+        )
     return None
 
 
@@ -152,7 +152,9 @@ def _expression(scoring: Scoring, estimator: Estimator, path: str) -> Method | l
     formula = compile_formula(scoring.expression, None, NAMESPACES)
     if isinstance(formula, list):
         return [Problem(here, f"{one.line}:{one.column} {one.message}") for one in formula]
-    unknown = sorted(name for name in formula.fields if name.startswith(f"{NAMESPACE}.") and name not in FIELDS)
+    unknown = sorted(
+        name for name in formula.fields if name.startswith(f"{NAMESPACE}.") and name not in FIELDS
+    )
     if unknown:
         return [Problem(here, f"{name} is not one of {', '.join(sorted(FIELDS))}") for name in unknown]
     return Expression(formula, scoring.expression, estimator)

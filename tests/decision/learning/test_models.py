@@ -34,7 +34,10 @@ def card(*features: dict[str, Any], **settings: Any) -> dict[str, Any]:
     return {"features": list(features), **settings}
 
 
-AGE = {"field": "customer.age", "bins": [{"below": 18, "points": -2}, {"below": 65, "points": 1}, {"points": 3}]}
+AGE = {
+    "field": "customer.age",
+    "bins": [{"below": 18, "points": -2}, {"below": 65, "points": 1}, {"points": 3}],
+}
 CITY = {"field": "customer.city", "values": {"Oslo": 0.5, "true": 2}, "missing": -0.25}
 VISITS = {"field": "metrics.visits", "weight": 0.1, "missing": 0.7}
 
@@ -58,14 +61,16 @@ VISITS = {"field": "metrics.visits", "weight": 0.1, "missing": 0.7}
     ],
 )
 def test_scorecard_points(features: list[dict[str, Any]], row: dict[str, Any], points: float) -> None:
-    (found,) = compiled("scorecard", card(*features, base=-1, scale=2)).propensities([row.get])
+    (found,) = compiled("scorecard", card(*features, base=-1, scale=2)).propensities([row.get]).values
     assert found == pytest.approx(logistic((points - 1) / 2))
 
 
 def test_a_scorecard_in_points_that_double_the_odds() -> None:
     """Twenty points double the odds: even odds at 600 points, 2:1 at 620."""
     model = compiled("scorecard", card({"field": "offer.x", "weight": 1}, base=-600, scale=20 / math.log(2)))
-    assert model.propensities([{"offer.x": 600}.get, {"offer.x": 620}.get]) == pytest.approx([1 / 2, 2 / 3])
+    assert model.propensities([{"offer.x": 600}.get, {"offer.x": 620}.get]).values == pytest.approx(
+        [1 / 2, 2 / 3]
+    )
 
 
 F, S = "customer.x", "scorecard"
@@ -115,23 +120,23 @@ def test_a_bandit_scores_by_what_its_rows_say() -> None:
     model = compiled("thompson", {"draws": 7})
     assert isinstance(model, BanditModel)
     row = {"offer.id": "a", "evidence.impressions": 10, "evidence.positives": 3, "evidence.salt": "s"}
-    assert list(model.propensities([row.get])) == [Thompson(draws=7).score("a", Tally(10, 3), "s")]
+    assert list(model.propensities([row.get]).values) == [Thompson(draws=7).score("a", Tally(10, 3), "s")]
     greedy = compiled("epsilon_greedy")
-    assert list(greedy.propensities([row.get, {}.get])) == [0.3, 0.0]
+    assert list(greedy.propensities([row.get, {}.get]).values) == [0.3, 0.0]
 
 
 def test_a_logistic_model_speaks_once_it_has_learned() -> None:
     model = compiled("logistic", {}, ["customer.x"])
     assert isinstance(model, LogisticModel)
-    assert list(model.propensities([{}.get])) == [None]
+    assert list(model.propensities([{}.get]).values) == [None]
     state = model.regression.update(EMPTY, {"customer.x": 1}.get, False)
     expected = model.regression.predict(state, {"customer.x": 1}.get)
-    assert list(model.at(state).propensities([{"customer.x": 1}.get])) == [expected]
+    assert list(model.at(state).propensities([{"customer.x": 1}.get]).values) == [expected]
 
 
 @pytest.mark.parametrize("said", [math.nan, math.inf, -0.1, 1.1, None, True, "0.5"])
 def test_what_is_no_probability_is_none(said: Any) -> None:
-    assert list(RowModel((), lambda row: said).propensities([{}.get])) == [None]
+    assert list(RowModel((), lambda row: said).propensities([{}.get]).values) == [None]
 
 
 def failing(field: str) -> object:
@@ -140,7 +145,7 @@ def failing(field: str) -> object:
 
 def test_a_row_that_fails_does_not_cost_the_others_their_propensity() -> None:
     model = compiled("scorecard", card(AGE))
-    found = model.propensities([{}.get, failing, {"customer.age": 20}.get])
+    found = model.propensities([{}.get, failing, {"customer.age": 20}.get]).values
     assert [each is None for each in found] == [False, True, False]
 
 
@@ -148,7 +153,8 @@ FEATURE = st.fixed_dictionaries(
     {},
     optional={
         "field": st.sampled_from(["customer.age", "offer.x", "x", ""]) | SCALARS,
-        "bins": st.lists(st.dictionaries(st.sampled_from(["below", "points"]), SCALARS), max_size=3) | ANY_JSON,
+        "bins": st.lists(st.dictionaries(st.sampled_from(["below", "points"]), SCALARS), max_size=3)
+        | ANY_JSON,
         "values": st.dictionaries(st.text(max_size=3), SCALARS, max_size=3) | ANY_JSON,
         "weight": SCALARS,
         "missing": SCALARS,
@@ -169,7 +175,14 @@ FIELDS = st.lists(st.sampled_from(["customer.age", "offer.x", "metrics.m"]) | SC
 ROWS = st.lists(
     st.dictionaries(
         st.sampled_from(
-            ["customer.age", "offer.x", "offer.id", "evidence.impressions", "evidence.positives", "evidence.salt"]
+            [
+                "customer.age",
+                "offer.x",
+                "offer.id",
+                "evidence.impressions",
+                "evidence.positives",
+                "evidence.salt",
+            ]
         ),
         ANY_JSON,
     ),
@@ -187,6 +200,6 @@ def test_any_document_is_compiled_or_refused(
         assert model
         assert all(isinstance(problem, Problem) and problem.path.startswith("models[m]") for problem in model)
         return
-    found = model.propensities([row.get for row in rows])
+    found = model.propensities([row.get for row in rows]).values
     assert len(found) == len(rows)
     assert all(each is None or 0 <= each <= 1 for each in found)

@@ -51,7 +51,7 @@ def test_lightgbm_scores_as_the_given_file_does() -> None:
 
     matrix, _ = training_data()
     expected = lightgbm.Booster(model_str=text).predict(matrix).tolist()
-    assert list(compiled("lightgbm", text).propensities(rows_of(matrix))) == expected
+    assert list(compiled("lightgbm", text).propensities(rows_of(matrix)).values) == expected
 
 
 def test_lightgbm_categories_survive() -> None:
@@ -70,7 +70,7 @@ def test_lightgbm_categories_survive() -> None:
     config = {"format": "lightgbm", "model": text, "categories": {"customer.city": names}}
     model = compile_model("trees", config, ["customer.city"])
     assert not isinstance(model, list)
-    found = model.propensities([{"customer.city": names[int(place)]}.get for (place,) in places])
+    found = model.propensities([{"customer.city": names[int(place)]}.get for (place,) in places]).values
     assert list(found) == trained.predict(places).tolist()
 
 
@@ -84,12 +84,12 @@ def test_xgboost_scores_as_the_given_file_does(as_text: bool) -> None:
     booster.load_model(bytearray(text.encode()))
     expected = booster.predict(xgboost.DMatrix(matrix)).tolist()
     model = compiled("xgboost", text if as_text else json.loads(text))
-    assert list(model.propensities(rows_of(matrix))) == expected
+    assert list(model.propensities(rows_of(matrix)).values) == expected
 
 
 def test_onnx_scores_as_its_tree_says() -> None:
     model = compiled("onnx", model_file("onnx"))
-    assert list(model.propensities(rows_of([[9, 0, 0], [10, 0, 0], [11, 0, 0]]))) == [0.25, 0.25, 0.75]
+    assert list(model.propensities(rows_of([[9, 0, 0], [10, 0, 0], [11, 0, 0]])).values) == [0.25, 0.25, 0.75]
 
 
 def failing(field: str) -> object:
@@ -99,10 +99,10 @@ def failing(field: str) -> object:
 @pytest.mark.parametrize("kind", FORMATS)
 def test_one_row_that_fails_costs_the_others_nothing(kind: str) -> None:
     model = compiled(kind, model_file(kind))
-    found = model.propensities([failing, {}.get, {"customer.a": "text", "customer.b": True}.get])
+    found = model.propensities([failing, {}.get, {"customer.a": "text", "customer.b": True}.get]).values
     assert [each is None for each in found] == [True, False, False]
-    assert list(model.propensities([])) == []
-    assert list(model.propensities([failing])) == [None]
+    assert list(model.propensities([]).values) == []
+    assert list(model.propensities([failing]).values) == [None]
 
 
 def cyclic(text: str) -> str:
