@@ -134,7 +134,7 @@ class Ranking:
     def _passed_over(self, scored: Scored) -> Removal | None:
         """Why a candidate cannot be taken now; None when it can."""
         candidate = scored.candidate
-        if scored.score < self._floor and not candidate.offer.mandatory:
+        if 0.0 < self._floor > scored.score and not candidate.offer.mandatory:
             return Removal(candidate, FLOOR, {"score": scored.score, "floor": self._floor})
         repeated = self._repeated(candidate)
         if repeated is not None:

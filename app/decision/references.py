@@ -24,6 +24,7 @@ from app.decision.entities import (
     Offer,
     QualificationRule,
     Scope,
+    Scoring,
 )
 from app.decision.index import SINGLE_REFERENCES, EntityIndex, EntityKey
 from app.decision.limits import compile_limit
@@ -31,6 +32,7 @@ from app.decision.outcomes import SYSTEM_OUTCOMES, canonical_event_type
 from app.decision.problems import Problem
 from app.decision.qualification import compile_rule
 from app.decision.scopes import SCOPE_KINDS
+from app.decision.scoring.scorer import compile_scoring
 
 #: (path, reference, kind it refers to)
 _Reference = tuple[str, str, str]
@@ -126,6 +128,8 @@ def _flow_references(flow: DecisionFlow) -> Iterator[_Reference]:
             yield f"routes[{i}].channelId", route.channel_id, "channels"
         if route.placement_id is not None:
             yield f"routes[{i}].placementId", route.placement_id, "placements"
+    if flow.scoring.model_id is not None:
+        yield "scoring.modelId", flow.scoring.model_id, "models"
     if flow.inventory.scope != "all":
         for i, reference in enumerate(flow.inventory.ids):
             yield f"inventory.ids[{i}]", reference, flow.inventory.scope
@@ -156,6 +160,7 @@ def _disagreements(at: str, entity: Entity, index: EntityIndex) -> Iterator[Prob
         yield from _policy(at, entity, index)
     elif isinstance(entity, DecisionFlow) and entity.status != "draft":
         yield from _flow_routes(at, entity, index)
+        yield from _scoring(f"{at}.scoring", entity.scoring, index)
 
 
 def _category_depth(at: str, category: Category, index: EntityIndex) -> Iterator[Problem]:
@@ -220,6 +225,13 @@ def _flow_routes(at: str, flow: DecisionFlow, index: EntityIndex) -> Iterator[Pr
             yield Problem(
                 f"{at}.routes[{i}].placementId", f"{placement.id} is on channel {placement.channel_id}"
             )
+
+
+def _scoring(at: str, scoring: Scoring, index: EntityIndex) -> Iterator[Problem]:
+    if scoring.model_id is None or index.id_of("models", scoring.model_id) is not None:
+        scorer = compile_scoring(scoring, index, at)
+        if isinstance(scorer, list):
+            yield from scorer
 
 
 def users_of(kind: str, entity_id: str, entities: Mapping[EntityKey, Entity]) -> list[EntityKey]:

@@ -19,6 +19,7 @@ from app.decision.entities import (
     ContactPolicy,
     DecisionFlow,
     Entity,
+    Model,
     Offer,
     OutcomeType,
     QualificationRule,
@@ -30,6 +31,7 @@ from app.decision.loading import load_struct
 from app.decision.outcomes import OUTCOME_ALIASES, SYSTEM_OUTCOMES
 from app.decision.problems import Problem
 from app.decision.qualification import compile_rule
+from app.decision.scoring.scorer import compile_entity
 
 #: By kind and path: the values that change nothing, and why any other is refused.
 _WITHOUT_EFFECT: Mapping[str, Mapping[str, tuple[tuple[object, ...], str]]] = {
@@ -45,9 +47,6 @@ _WITHOUT_EFFECT: Mapping[str, Mapping[str, tuple[tuple[object, ...], str]]] = {
     "decision-flows": {
         "enrich": ((None, {}, {"fields": []}), "every attribute and metric is at hand; leave enrich out"),
         "filters": ((None, []), "filters are not evaluated in this version; use qualification rules"),
-        "scoring.modelId": ((None,), "priority_weighted uses no model; leave it out"),
-        "scoring.weights": ((None, {}), "priority_weighted uses no weights; leave it out"),
-        "scoring.expression": ((None,), "priority_weighted uses no expression; leave it out"),
         "experimentId": ((None,), "experiments are not run in this version; leave it out"),
         "fallbackOfferIds": ((None, []), "flows do not fall back in this version; leave it out"),
         "latencyBudgetMs": ((None, 50), "latency budgets are not enforced in this version; leave it out"),
@@ -117,6 +116,10 @@ def _contradictions(entity: Entity) -> Iterator[Problem]:
         yield from _metric(entity)
     elif isinstance(entity, DecisionFlow):
         yield from _flow(entity)
+    elif isinstance(entity, Model):
+        model = compile_entity(entity)
+        if isinstance(model, list):
+            yield from model
     elif isinstance(entity, OutcomeType):
         yield from _outcome(entity)
 

@@ -11,7 +11,7 @@ The pattern is Nygard's, "Release It!", 2007. Time is an argument; one instance 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 
 import msgspec
 
@@ -40,19 +40,18 @@ class Breakers:
             if tenant == tenant_id and now_ms < record.open_until_ms
         )
 
-    def note(self, tenant_id: str, asked: Collection[str], failed: Collection[str], now_ms: int) -> list[str]:
+    def note(self, tenant_id: str, asked: Mapping[str, bool], now_ms: int) -> list[str]:
         """Count what models did in one decision; returns those whose breaker opened just now.
 
         Args:
             tenant_id: Whose models they are.
-            asked: The models that were asked.
-            failed: Those of them that failed or overran.
+            asked: The models that were asked, each with whether it failed or overran.
             now_ms: The instant, epoch ms.
         """
         opened = []
-        for model_id in asked:
+        for model_id, failed in asked.items():
             key = tenant_id, model_id
-            if model_id not in failed:
+            if not failed:
                 self._records.pop(key, None)
                 continue
             record = self._records.setdefault(key, _Record())

@@ -10,7 +10,10 @@ Rules of this module:
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Protocol
+
+import msgspec
 
 from app.decision.candidate import Candidate
 from app.decision.entities import Exponents, Model, Scoring
@@ -115,7 +118,15 @@ def _estimator(scoring: Scoring, index: EntityIndex, path: str) -> Estimator | l
 
 def compile_entity(model: Model, path: str = "") -> CompiledModel | list[Problem]:
     """A model of the catalogue ready to ask, or what is wrong with it."""
-    return compile_model(model.kind, model.config, list(model.features), path)
+    return _compiled(msgspec.json.encode((model.kind, model.config, model.features)), path)
+
+
+@lru_cache(maxsize=64)
+def _compiled(document: bytes, path: str) -> CompiledModel | list[Problem]:
+    """The same document gives the same model: imported trees take long to load, and a change elsewhere in the
+    catalogue compiles everything anew."""
+    kind, config, features = msgspec.json.decode(document)
+    return compile_model(kind, config, features, path)
 
 
 def _unexplorable(scoring: Scoring, model: CompiledModel, path: str) -> Problem | None:
