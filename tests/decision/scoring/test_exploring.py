@@ -80,13 +80,7 @@ def test_the_order_of_the_catalogue_changes_nothing(kind: str, method: str) -> N
 
 @pytest.mark.parametrize("kind", ["thompson", "epsilon_greedy"])
 def test_mandatory_offers_come_first_with_certainty(kind: str) -> None:
-    terms = {
-        "id": "house",
-        "name": "House",
-        "categoryId": "loans",
-        "subCategoryId": "home",
-        "mandatory": True,
-    }
+    terms = {"id": "house", "name": "House", "categoryId": "loans", "mandatory": True}
     for n in range(50):
         first, second, _ = explored(kind, {}, f"s{n}", offers=[terms]).decisions
         assert (first.offer_id, first.selection_probability) == ("house", 1.0)
