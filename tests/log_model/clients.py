@@ -236,6 +236,5 @@ def clients_on(networks: dict[str, Network]) -> Iterator[pytest.MonkeyPatch]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tables.clients.AIOKafkaProducer", producer)
-        for module in ("changelog", "marks"):
-            patch.setattr(f"tables.{module}.AIOKafkaConsumer", consumer)
+        patch.setattr("tables.clients.AIOKafkaConsumer", consumer)
         yield patch

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from tables.clients import started_producer
+from tables.clients import lone_consumer, started_producer
 
 
 @asynccontextmanager
@@ -40,8 +40,17 @@ async def mute_broker() -> AsyncIterator[tuple[str, asyncio.Event]]:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
 
 
-async def _connect(bootstrap: str) -> None:
+async def _producer(bootstrap: str) -> None:
     await started_producer(bootstrap_servers=[bootstrap])
+
+
+async def _consumer(bootstrap: str) -> None:
+    async with lone_consumer([bootstrap], fetch_wait_ms=50):
+        pass
+
+
+Connect = Callable[[str], Coroutine[Any, Any, None]]
+both = pytest.mark.parametrize("connect", [_producer, _consumer])
 
 
 async def _call_off(connecting: asyncio.Task[None], asked: asyncio.Event) -> None:
@@ -51,12 +60,14 @@ async def _call_off(connecting: asyncio.Task[None], asked: asyncio.Event) -> Non
     assert connecting.cancelled()
 
 
-async def test_a_client_without_a_broker_is_closed() -> None:
+@both
+async def test_a_client_without_a_broker_is_closed(connect: Connect) -> None:
     async with nothing_left_open():
         with pytest.raises(KafkaConnectionError):
-            await _connect("127.0.0.1:1")
+            await connect("127.0.0.1:1")
 
 
-async def test_a_client_that_is_called_off_is_closed() -> None:
+@both
+async def test_a_client_that_is_called_off_is_closed(connect: Connect) -> None:
     async with nothing_left_open(), mute_broker() as (bootstrap, asked):
-        await _call_off(asyncio.create_task(_connect(bootstrap)), asked)
+        await _call_off(asyncio.create_task(connect(bootstrap)), asked)
