@@ -24,7 +24,8 @@ from aiokafka.errors import KafkaError
 from agents.stores import Stores
 from config.metrics import Metrics
 from config.settings import Settings
-from config.topics import MESSAGE_MAX_BYTES, changelog_topic
+from config.topics import changelog_topic
+from tables.clients import lone_consumer
 from tables.standby import Standby, StandbyOutdatedError
 from tables.store import PartitionStore, StoreError, StoreGapError
 
@@ -108,18 +109,7 @@ class Standbys:
             await asyncio.sleep(BACKOFF_S)
 
     async def _read(self) -> None:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            group_id=None,
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=MESSAGE_MAX_BYTES,
-            fetch_max_wait_ms=FETCH_WAIT_MS,
-            fetch_min_bytes=FETCH_BYTES,
-        )
-        await consumer.start()
-        try:
+        async with lone_consumer(self._bootstrap, FETCH_WAIT_MS, FETCH_BYTES) as consumer:
             followed: Mapping[int, Standby] = {}
             while True:
                 await self._open_missing()
@@ -135,8 +125,6 @@ class Standbys:
                 self._note_ends(consumer, followed)
                 # What is buffered comes without any waiting.
                 await asyncio.sleep(0)
-        finally:
-            await consumer.stop()
 
     def _seek(self, consumer: AIOKafkaConsumer, followed: Mapping[int, Standby]) -> None:
         consumer.assign([TopicPartition(self._topic, number) for number in followed])

@@ -18,17 +18,18 @@ from typing import Any, cast
 
 import faust
 import structlog
-from faust.types import TP, TransportT
+from faust.types import TransportT
 
 from agents.catalogue import CatalogueReader
 from agents.host import Host
 from agents.streams import declare_agents
 from app.ports import probe_port
 from app.provision import ensure_topics, wait_for_broker
-from app.transport.consumer import ConsumerOptions, MicroBatchConsumer, MicroBatchTransport
+from app.transport.consumer import ConsumerOptions, MicroBatchTransport
 from app.transport.membership import Membership
 from app.transport.owners import Owners
 from app.transport.recovery import table_manager
+from app.transport.source import ConsumerSource, DurablePositions
 from app.transport.table import declare_table
 from config.metrics import Metrics, new_metrics
 from config.settings import Settings
@@ -91,76 +92,13 @@ class OffertideApp(faust.App):
         await self.publisher.stop()
 
 
-class ConsumerSource:
-    """The app's consumer as the partitions' source; topics by their index."""
-
-    def __init__(self, app: OffertideApp, names: Mapping[str, str], membership: Membership) -> None:
-        self._app = app
-        self._membership = membership
-        self._topics = [names[name] for name in CUSTOMER_TOPICS]
-
-    async def bounds(self, partition: int) -> Mapping[int, tuple[int, int]]:
-        tps = self._tps(partition)
-        begins = await self._consumer.earliest_offsets(*tps)
-        ends = await self._consumer.highwaters(*tps)
-        return {index: (int(begins[tp] or 0), int(ends[tp] or 0)) for index, tp in enumerate(tps)}
-
-    def heads(self, partition: int) -> Mapping[int, int]:
-        heads = ((index, self._consumer.highwater(tp)) for index, tp in enumerate(self._tps(partition)))
-        return {index: head for index, head in heads if head is not None}
-
-    def heard_ms(self, partition: int) -> int:
-        return max(self._consumer.heard_ms(tp) for tp in self._tps(partition))
-
-    async def resume(self, partition: int, positions: Mapping[int, int]) -> None:
-        tps = self._tps(partition)
-        await self._consumer.seek_to({tps[index]: offset for index, offset in positions.items()})
-        self._consumer.resume_partitions(tps)
-
-    async def confirmed(self, since_s: float) -> None:
-        await self._membership.confirmed(since_s)
-
-    def pause(self, partition: int) -> None:
-        self._consumer.pause_partitions(self._tps(partition))
-
-    @property
-    def _consumer(self) -> MicroBatchConsumer:
-        return cast(MicroBatchConsumer, self._app.consumer)
-
-    def _tps(self, partition: int) -> list[TP]:
-        return [TP(topic, partition) for topic in self._topics]
-
-
-class DurablePositions:
-    """The host's durable positions, under their full topic names, and its partitions' end."""
-
-    def __init__(self, names: Mapping[str, str]) -> None:
-        self._topics = [names[name] for name in CUSTOMER_TOPICS]
-        self.host: Host | None = None
-
-    def durable(self) -> Mapping[TP, int]:
-        held = {} if self.host is None else self.host.durable()
-        return {TP(self._topics[topic], partition): offset for (topic, partition), offset in held.items()}
-
-    async def released(self) -> None:
-        if self.host is not None:
-            await self.host.released()
-
-
 def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideApp:
     """A worker's app, complete and not started. Call it inside the event loop it will run in."""
     metrics = metrics or new_metrics()
     names = topic_names(settings.app_id)
     origin_id = secrets.token_hex(8)
     partitions = Partitions(settings.partitions, settings.cache_customers, MAX_WAITERS, metrics)
-    publisher = Publisher(
-        settings.bootstrap_servers,
-        settings.app_id,
-        names,
-        settings.partitions,
-        settings.publish_timeout_ms,
-        settings.idempotent_producer,
-    )
+    publisher = _publisher(settings, names)
     catalogue = CatalogueReader(settings, metrics)
     host = Host(
         settings=settings,
@@ -172,37 +110,55 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideA
         origin_id=origin_id,
     )
     membership = Membership(settings.session_timeout_ms)
-    positions = DurablePositions(names)
-    positions.host = host
     app = OffertideApp(settings.app_id, **faust_settings(settings), TableManager=table_manager(host))
     app.settings, app.metrics, app.partitions = settings, metrics, partitions
     app.publisher, app.catalogue, app.host = publisher, catalogue, host
-    app.consumer_options = ConsumerOptions(
-        chunked=frozenset(names[name] for name in CUSTOMER_TOPICS),
-        chunk_records=settings.batch_max_records,
-        fetch_wait_ms=settings.fetch_wait_ms,
-        positions=positions,
-        membership=membership,
-    )
+    app.consumer_options = _consumer_options(app, names, membership)
     host.source = ConsumerSource(app, names, membership)
     declare_table(app, TABLE, partitions, settings.partitions)
     declare_agents(app, host, names)
-    engine = Engine(
-        settings=settings,
-        partitions=partitions,
-        publisher=publisher,
+    app.forwarder = mount(app, _engine(app, membership, origin_id))
+    return app
+
+
+def _publisher(settings: Settings, names: dict[str, str]) -> Publisher:
+    return Publisher(
+        settings.bootstrap_servers,
+        settings.app_id,
+        names,
+        settings.partitions,
+        settings.publish_timeout_ms,
+        settings.idempotent_producer,
+    )
+
+
+def _consumer_options(app: OffertideApp, names: Mapping[str, str], membership: Membership) -> ConsumerOptions:
+    return ConsumerOptions(
+        chunked=frozenset(names[name] for name in CUSTOMER_TOPICS),
+        chunk_records=app.settings.batch_max_records,
+        fetch_wait_ms=app.settings.fetch_wait_ms,
+        positions=DurablePositions(names, app.host),
+        membership=membership,
+    )
+
+
+def _engine(app: OffertideApp, membership: Membership, origin_id: str) -> Engine:
+    """What the views work with: the app's parts, and the clock and chance that they may use."""
+    catalogue = app.catalogue
+    return Engine(
+        settings=app.settings,
+        partitions=app.partitions,
+        publisher=app.publisher,
         catalogue=lambda: catalogue.snapshot,
         catalogue_ready=lambda: catalogue.ready,
         lease_holds=membership.holds,
-        standbys=host.standbys.copies,
-        owners=Owners(app, changelog_topic(settings.app_id)),
-        metrics=metrics,
+        standbys=app.host.standbys.copies,
+        owners=Owners(app, changelog_topic(app.settings.app_id)),
+        metrics=app.metrics,
         origin_id=origin_id,
         clock_ms=lambda: time.time_ns() // 1_000_000,
         chance=lambda: secrets.token_hex(6),
     )
-    app.forwarder = mount(app, engine)
-    return app
 
 
 def faust_settings(settings: Settings) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from config.metrics import Metrics
-from config.topics import MESSAGE_MAX_BYTES
+from tables.clients import lone_consumer
 from tables.codec import Change
 from tables.fencing import PartitionProducer
 from tables.layout import CONTROL_KEY, FENCE_KEY
@@ -36,6 +36,9 @@ RECOVERY_RECORDS = 5_000
 
 #: The last control record is looked for in so many records from the end first, then in more.
 TAIL_RECORDS = 4_096
+
+#: How long a fetch of recovery waits at the broker for records, in milliseconds.
+FETCH_WAIT_MS = 50
 
 
 class LandedElsewhereError(Exception):
@@ -146,9 +149,7 @@ class ChangelogReader:
             StoreGapError, StoreError: a write failed; the store must not be used.
         """
         tp = TopicPartition(self.topic, partition)
-        consumer = self._consumer()
-        await consumer.start()
-        try:
+        async with lone_consumer(self._bootstrap, FETCH_WAIT_MS) as consumer:
             consumer.assign([tp])
             begin = int((await consumer.beginning_offsets([tp]))[tp])
             end = int((await consumer.end_offsets([tp]))[tp])
@@ -168,19 +169,6 @@ class ChangelogReader:
                 self._metrics.recovery_records_total.inc(len(records))
                 note_left(end - records[-1].offset - 1)
             return Recovered(end, applied, torn)
-        finally:
-            await consumer.stop()
-
-    def _consumer(self) -> AIOKafkaConsumer:
-        return AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            group_id=None,
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=MESSAGE_MAX_BYTES,
-            fetch_max_wait_ms=50,
-        )
 
 
 async def _last_batch(

@@ -19,6 +19,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from config.topics import MESSAGE_MAX_BYTES
+from tables.clients import started_producer
 from tables.layout import FENCE_KEY
 from tables.publisher import PublishError
 
@@ -75,13 +76,7 @@ class PartitionProducer:
         Raises:
             aiokafka.errors.KafkaError: no broker gives one.
         """
-        producer = AIOKafkaProducer(**self._arguments)
-        try:
-            await producer.start()
-        except BaseException:
-            await producer.stop()
-            raise
-        self._producer = producer
+        self._producer = producer = await started_producer(**self._arguments)
         if self._fenced:
             manager = producer._txn_manager
             self.epoch = int(manager.producer_epoch)

@@ -14,11 +14,14 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaTimeoutError
 
-from config.topics import CUSTOMER_TOPICS, MESSAGE_MAX_BYTES
+from config.topics import CUSTOMER_TOPICS
+from tables.clients import lone_consumer
 from tables.control import Mark
 
 #: A record that is there is read within this many polls, of a second each.
 _POLLS = 10
+
+_FETCH_WAIT_MS = 50
 
 
 class TopicChangedError(Exception):
@@ -74,19 +77,9 @@ class MarkReader:
             wanted[TopicPartition(self._topics[topic], partition)] = (topic, mark)
         if not wanted:
             return
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=MESSAGE_MAX_BYTES,
-            fetch_max_wait_ms=50,
-        )
-        await consumer.start()
-        try:
+        # A transaction open in a topic made anew must not keep its records from being compared.
+        async with lone_consumer(self._bootstrap, _FETCH_WAIT_MS, committed=False) as consumer:
             await _compare(consumer, wanted)
-        finally:
-            await consumer.stop()
 
 
 async def _compare(consumer: AIOKafkaConsumer, wanted: dict[TopicPartition, tuple[int, Mark]]) -> None:

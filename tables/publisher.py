@@ -16,6 +16,7 @@ from aiokafka.errors import (
 )
 
 from config.topics import MESSAGE_MAX_BYTES
+from tables.clients import started_producer
 from tables.routing import partition_of
 
 Headers = Sequence[tuple[str, bytes]]
@@ -89,13 +90,7 @@ class Publisher:
         Raises:
             aiokafka.errors.KafkaError: no broker answers.
         """
-        producer = AIOKafkaProducer(**self._arguments)
-        try:
-            await producer.start()
-        except BaseException:
-            await producer.stop()
-            raise
-        self._producer = producer
+        self._producer = await started_producer(**self._arguments)
 
     async def stop(self) -> None:
         """Send what is buffered, then disconnect."""

@@ -30,7 +30,6 @@ from tables.layout import CONTROL_KEY, FORMAT_KEY, OFFSET_KEY, STORE_FORMAT, Sta
 #: RocksDB keeps this many files open for each partition; past it, tables are reopened as needed.
 MAX_OPEN_FILES = 128
 
-
 log = structlog.get_logger(__name__)
 
 
@@ -110,7 +109,7 @@ class PartitionStore:
             #: missed since may have been deleted from the changelog for good.
             self.level_ms = self.control().now_ms if self.offset >= 0 else None
         except BaseException:
-            self._db.close()
+            self.close()
             raise
 
     def _begin(self) -> int:
@@ -196,11 +195,6 @@ class PartitionStore:
             self._db.close()
         except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
             log.warning("a store was closed with an error", store=str(self.path), error=str(error))
-
-    def destroy(self) -> None:
-        """Close the store and remove its files, so that it is rebuilt from the changelog."""
-        self.close()
-        remove_store(self.path)
 
     def _failed(self, error: Exception) -> StoreError:
         failed = StoreError(self.path, error)

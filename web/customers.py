@@ -14,7 +14,7 @@ from web.customer_body import CustomerBody, checked_customer_id, customer_body, 
 from web.engine import Engine
 from web.errors import not_found, pending
 from web.routing import Lease, lease_customer
-from web.stale import STALE_STATE, contacts_of, recommendations_of, standby_for, stored_customer
+from web.stale import STALE_STATE, standby_for, stored_contacts, stored_customer, stored_recommendations
 from web.submitting import refusal, submit
 from web.view import Answer, ApiView, Call, encode
 
@@ -42,7 +42,7 @@ class CustomerView(ApiView):
         if copy is None:
             return None
         customer = stored_customer(copy, call.tenant_id, _customer_id(call))
-        seen = _body(self.engine, call, customer, contacts_of(customer), recommendations_of(customer))
+        seen = _body(self.engine, call, customer, stored_contacts(customer), stored_recommendations(customer))
         seen.degraded = STALE_STATE
         return Answer(encode(seen))
 

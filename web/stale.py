@@ -37,9 +37,11 @@ def stored_customer(standby: Standby, tenant_id: str, customer_id: str) -> Custo
     return load_customer(customer_key(tenant_id, customer_id), standby.store.get)
 
 
-def contacts_of(customer: Customer | None) -> list[Contact]:
+def stored_contacts(customer: Customer | None) -> list[Contact]:
+    """The contacts that a copy's customer has; none of one it does not know."""
     return [] if customer is None else list(customer.contacts.entries)
 
 
-def recommendations_of(customer: Customer | None) -> list[Recommendation]:
+def stored_recommendations(customer: Customer | None) -> list[Recommendation]:
+    """The recommendations that a copy's customer has; none of one it does not know."""
     return [] if customer is None else list(customer.recommendations.entries)

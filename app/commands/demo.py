@@ -45,17 +45,10 @@ def demo(leave: bool, as_json: bool, port: int | None, broker: str | None) -> No
     import logging
 
     import msgspec
-    from aiokafka.errors import KafkaError
 
-    from app.demo.producing import DeliveryError
     from app.demo.report import Report
-    from app.demo.watching import DemoError
-    from app.embedded import EmbeddedBrokerError
-    from app.provision import ProvisionError
-    from config.settings import SettingsError
-    from tables.catalogue_commit import CatalogueWriteError
-    from tables.catalogue_topic import CatalogueReadError
 
+    foreseen = _foreseen()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the demo says itself what goes wrong
     report = Report(to_stderr=as_json)
     try:
@@ -63,7 +56,26 @@ def demo(leave: bool, as_json: bool, port: int | None, broker: str | None) -> No
     except (KeyboardInterrupt, asyncio.CancelledError):
         report.stopped()
         sys.exit(0 if not leave else 130)
-    except (
+    except foreseen as error:
+        click.echo(f"The demo cannot go on: {error}", err=True)
+        sys.exit(1)
+    if as_json:
+        click.echo(msgspec.json.encode(summary).decode())
+
+
+def _foreseen() -> tuple[type[Exception], ...]:
+    """What ends the demo with a sentence; anything else is a defect, and shows its traceback."""
+    from aiokafka.errors import KafkaError
+
+    from app.demo.producing import DeliveryError
+    from app.demo.watching import DemoError
+    from app.embedded import EmbeddedBrokerError
+    from app.provision import ProvisionError
+    from config.settings import SettingsError
+    from tables.catalogue_commit import CatalogueWriteError
+    from tables.catalogue_topic import CatalogueReadError
+
+    return (
         DemoError,
         DeliveryError,
         EmbeddedBrokerError,
@@ -73,11 +85,7 @@ def demo(leave: bool, as_json: bool, port: int | None, broker: str | None) -> No
         CatalogueWriteError,
         KafkaError,
         OSError,
-    ) as error:
-        click.echo(f"The demo cannot go on: {error}", err=True)
-        sys.exit(1)
-    if as_json:
-        click.echo(msgspec.json.encode(summary).decode())
+    )
 
 
 async def _run(

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.setting_types import Secret, is_loopback
-from config.settings import Settings, SettingsError, default_data_dir, settings_page, settings_table
+from config.settings import Settings, SettingsError, default_data_dir, settings_table
+from config.settings_page import settings_page
 
 ROOT = Path(__file__).parents[2]
 HOME = {"HOME": "/home/someone"}
@@ -252,7 +253,7 @@ def test_the_page_is_current() -> None:
 
 
 def test_the_module_prints_the_page() -> None:
-    command = [sys.executable, "-m", "config.settings"]
+    command = [sys.executable, "-m", "config.settings_page"]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, timeout=60)
     assert printed.stdout.decode("utf-8") == settings_page()
 

@@ -235,8 +235,6 @@ def clients_on(networks: dict[str, Network]) -> Iterator[pytest.MonkeyPatch]:
         return Consumer(networks[bootstrap_servers[0]])
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("fencing", "publisher"):
-            patch.setattr(f"tables.{module}.AIOKafkaProducer", producer)
-        for module in ("changelog", "marks"):
-            patch.setattr(f"tables.{module}.AIOKafkaConsumer", consumer)
+        patch.setattr("tables.clients.AIOKafkaProducer", producer)
+        patch.setattr("tables.clients.AIOKafkaConsumer", consumer)
         yield patch

@@ -9,8 +9,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from rocksdict import Options, Rdict
 
 from tables.control import ORIGIN, Control, Mark, decode_control, encode_control
 from tables.layout import CONTROL_KEY, FORMAT_KEY, StateFormatError
@@ -55,6 +58,27 @@ def test_a_foreign_store_format_is_refused_and_left_alone(tmp_path: Path, memory
     store = PartitionStore(tmp_path / "0.db", memory)
     store.apply([(FORMAT_KEY, b"offertide-store-99"), (b"Ba", b"1")], 0, 0)
     store.close()
+    with pytest.raises(StateFormatError, match="offertide-store-99"):
+        PartitionStore(tmp_path / "0.db", memory)
+
+
+def test_what_keeps_a_store_shut_is_told_also_when_it_does_not_close(
+    tmp_path: Path, memory: StoreMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = PartitionStore(tmp_path / "0.db", memory)
+    store.apply([(FORMAT_KEY, b"offertide-store-99")], 0, 0)
+    store.close()
+
+    def not_closing(path: str, options: Options) -> Any:
+        db = Rdict(path, options=options)
+
+        def close() -> None:
+            db.close()
+            raise OSError("No space left on device")
+
+        return SimpleNamespace(get=db.get, close=close)
+
+    monkeypatch.setattr("tables.store.Rdict", not_closing)
     with pytest.raises(StateFormatError, match="offertide-store-99"):
         PartitionStore(tmp_path / "0.db", memory)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +73,22 @@ def _events(count: int) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
+@asynccontextmanager
+async def _two_level(
+    kafka: KafkaCluster, app_id: str, folder: Path
+) -> AsyncIterator[tuple[tuple[WorkerProcess, Client], tuple[WorkerProcess, Client]]]:
+    """Two workers that have counted `EVENTS` events, each with level copies of the other's partitions."""
+    async with two_workers(kafka, app_id, folder) as ((first, one), (second, two)):
+        await produce_events(Broker(kafka.bootstrap, "kafka"), app_id, _events(EVENTS), TENANT)
+        await eventually(lambda: _counted(one, EVENTS), 60, "all events counted")
+        await _settled(one, two)
+        yield (first, one), (second, two)
+
+
 async def test_a_killed_workers_partitions_go_on_from_their_copies(
     kafka_cluster: KafkaCluster, app_id: str, tmp_path: Path
 ) -> None:
-    broker = Broker(kafka_cluster.bootstrap, "kafka")
-    async with two_workers(kafka_cluster, app_id, tmp_path) as ((first, one), (second, two)):
-        await produce_events(broker, app_id, _events(EVENTS), TENANT)
-        await eventually(lambda: _counted(one, EVENTS), 60, "all events counted")
-        await _settled(one, two)
+    async with _two_level(kafka_cluster, app_id, tmp_path) as ((first, one), (second, _)):
         owned = {each["partition"] for each in _log(second, "partition ready")[-4:]}
         second.kill()
         await eventually(lambda: _counted(one, EVENTS), 30, "the other worker answers for all")
@@ -86,6 +96,7 @@ async def test_a_killed_workers_partitions_go_on_from_their_copies(
         assert {each["partition"] for each in promoted} == owned
         # A batch or two that the owner wrote last, where twenty thousand events were folded.
         assert sum(each["records"] for each in promoted) < 200
+        broker = Broker(kafka_cluster.bootstrap, "kafka")
         await produce_events(broker, app_id, _events(100), TENANT)
         await eventually(lambda: _counted(one, EVENTS + 100), 30, "it counts on")
 
@@ -93,11 +104,7 @@ async def test_a_killed_workers_partitions_go_on_from_their_copies(
 async def test_a_copy_equals_the_owners_store_and_a_rebuilt_one(
     kafka_cluster: KafkaCluster, app_id: str, tmp_path: Path
 ) -> None:
-    broker = Broker(kafka_cluster.bootstrap, "kafka")
-    async with two_workers(kafka_cluster, app_id, tmp_path) as ((first, one), (second, two)):
-        await produce_events(broker, app_id, _events(EVENTS), TENANT)
-        await eventually(lambda: _counted(one, EVENTS), 60, "all events counted")
-        await _settled(one, two)
+    async with _two_level(kafka_cluster, app_id, tmp_path) as ((first, one), (second, _)):
         first.kill()
         second.kill()
         for number in range(8):

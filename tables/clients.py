@@ -1,0 +1,62 @@
+"""Kafka clients as the tables use them: connected when handed over, closed when connecting fails."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from config.topics import MESSAGE_MAX_BYTES
+
+
+async def started_producer(**arguments: Any) -> AIOKafkaProducer:
+    """A producer that is connected; whoever asked for it stops it.
+
+    Args:
+        arguments: as of `aiokafka.AIOKafkaProducer`.
+
+    Raises:
+        aiokafka.errors.KafkaError: no broker answers, or it gives no producer id.
+    """
+    producer = AIOKafkaProducer(**arguments)
+    try:
+        await producer.start()
+    except BaseException:
+        # Also when it was called off half-way: nobody else knows of what is open by then.
+        await producer.stop()
+        raise
+    return producer
+
+
+@asynccontextmanager
+async def lone_consumer(
+    bootstrap: Sequence[str], fetch_wait_ms: int, fetch_bytes: int = 1, committed: bool = True
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer outside any group, connected; partitions and positions are the reader's to set.
+
+    Args:
+        bootstrap: the brokers, each host:port.
+        fetch_wait_ms: how long a fetch waits at the broker for `fetch_bytes`.
+        fetch_bytes: what a fetch waits for.
+        committed: whether records of open and aborted transactions are left out.
+
+    Raises:
+        aiokafka.errors.KafkaError: no broker answers.
+    """
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=list(bootstrap),
+        group_id=None,
+        enable_auto_commit=False,
+        isolation_level="read_committed" if committed else "read_uncommitted",
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=MESSAGE_MAX_BYTES,
+        fetch_max_wait_ms=fetch_wait_ms,
+        fetch_min_bytes=fetch_bytes,
+    )
+    try:
+        await consumer.start()
+        yield consumer
+    finally:
+        await consumer.stop()
