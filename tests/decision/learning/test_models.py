@@ -17,6 +17,8 @@ from app.decision.learning.thompson import Thompson
 from app.decision.problems import Problem
 from tests.decision.documents import ANY_JSON, SCALARS
 
+BLANK: dict[str, object] = {}
+
 
 def compiled(kind: str, config: object = None, features: object = None) -> Model:
     model = compile_model(kind, config, features)
@@ -34,7 +36,10 @@ def card(*features: dict[str, Any], **settings: Any) -> dict[str, Any]:
     return {"features": list(features), **settings}
 
 
-AGE = {"field": "customer.age", "bins": [{"below": 18, "points": -2}, {"below": 65, "points": 1}, {"points": 3}]}
+AGE = {
+    "field": "customer.age",
+    "bins": [{"below": 18, "points": -2}, {"below": 65, "points": 1}, {"points": 3}],
+}
 CITY = {"field": "customer.city", "values": {"Oslo": 0.5, "true": 2}, "missing": -0.25}
 VISITS = {"field": "metrics.visits", "weight": 0.1, "missing": 0.7}
 
@@ -80,7 +85,8 @@ REFUSED: list[tuple[object, object, object, str, str]] = [
     (S, card({"field": F, "weight": 1, "values": {"a": 1}}), [], "config.features[0]", "exactly one of"),
     (S, card({"field": F, "weight": "1"}), [], "config.features[0].weight", "must be"),
     (S, card({"field": F, "weight": 1}, scale=0), [], "config.scale", "must be"),
-    (S, card({**AGE, "bins": [{"points": 1}, {"points": 2}]}), [], "config.features[0].bins[0].below", "required"),
+    (S, card({**AGE, "bins": [{"points": 1}, {"points": 2}]}), [],
+     "config.features[0].bins[0].below", "required"),
     (S, card({**AGE, "bins": [{"below": 2, "points": 1}, {"below": 2, "points": 2}]}), [],
      "config.features[0].bins[1].below", "must be above 2"),
     (S, card(AGE, AGE), [], "config.features[1].field", "there twice"),
@@ -117,13 +123,13 @@ def test_a_bandit_scores_by_what_its_rows_say() -> None:
     row = {"offer.id": "a", "evidence.impressions": 10, "evidence.positives": 3, "evidence.salt": "s"}
     assert list(model.propensities([row.get])) == [Thompson(draws=7).score("a", Tally(10, 3), "s")]
     greedy = compiled("epsilon_greedy")
-    assert list(greedy.propensities([row.get, {}.get])) == [0.3, 0.0]
+    assert list(greedy.propensities([row.get, BLANK.get])) == [0.3, 0.0]
 
 
 def test_a_logistic_model_speaks_once_it_has_learned() -> None:
     model = compiled("logistic", {}, ["customer.x"])
     assert isinstance(model, LogisticModel)
-    assert list(model.propensities([{}.get])) == [None]
+    assert list(model.propensities([BLANK.get])) == [None]
     state = model.regression.update(EMPTY, {"customer.x": 1}.get, False)
     expected = model.regression.predict(state, {"customer.x": 1}.get)
     assert list(model.at(state).propensities([{"customer.x": 1}.get])) == [expected]
@@ -131,7 +137,7 @@ def test_a_logistic_model_speaks_once_it_has_learned() -> None:
 
 @pytest.mark.parametrize("said", [math.nan, math.inf, -0.1, 1.1, None, True, "0.5"])
 def test_what_is_no_probability_is_none(said: Any) -> None:
-    assert list(RowModel((), lambda row: said).propensities([{}.get])) == [None]
+    assert list(RowModel((), lambda row: said).propensities([BLANK.get])) == [None]
 
 
 def failing(field: str) -> object:
@@ -140,7 +146,7 @@ def failing(field: str) -> object:
 
 def test_a_row_that_fails_does_not_cost_the_others_their_propensity() -> None:
     model = compiled("scorecard", card(AGE))
-    found = model.propensities([{}.get, failing, {"customer.age": 20}.get])
+    found = model.propensities([BLANK.get, failing, {"customer.age": 20}.get])
     assert [each is None for each in found] == [False, True, False]
 
 
@@ -148,7 +154,8 @@ FEATURE = st.fixed_dictionaries(
     {},
     optional={
         "field": st.sampled_from(["customer.age", "offer.x", "x", ""]) | SCALARS,
-        "bins": st.lists(st.dictionaries(st.sampled_from(["below", "points"]), SCALARS), max_size=3) | ANY_JSON,
+        "bins": st.lists(st.dictionaries(st.sampled_from(["below", "points"]), SCALARS), max_size=3)
+        | ANY_JSON,
         "values": st.dictionaries(st.text(max_size=3), SCALARS, max_size=3) | ANY_JSON,
         "weight": SCALARS,
         "missing": SCALARS,
@@ -169,7 +176,14 @@ FIELDS = st.lists(st.sampled_from(["customer.age", "offer.x", "metrics.m"]) | SC
 ROWS = st.lists(
     st.dictionaries(
         st.sampled_from(
-            ["customer.age", "offer.x", "offer.id", "evidence.impressions", "evidence.positives", "evidence.salt"]
+            [
+                "customer.age",
+                "offer.x",
+                "offer.id",
+                "evidence.impressions",
+                "evidence.positives",
+                "evidence.salt",
+            ]
         ),
         ANY_JSON,
     ),
