@@ -23,7 +23,7 @@ from app.decision.experiments.statistics import wilson
 from app.decision.learning.epsilon_greedy import EpsilonGreedy
 from app.decision.learning.strategies import Drawn, Highest, Sampler, Strategy
 from app.decision.learning.thompson import Thompson
-from tests.bench.replay import Replayed, Row, replay, weighted
+from tests.bench.replay import Replayed, Row, Weighted, replay, weighted
 from tests.bench.report import Table
 
 CACHE_VARIABLE = "OFFERTIDE_BENCH_CACHE"
@@ -55,7 +55,8 @@ def learning(seeds: int, rows: int, learn_from_all: bool) -> Table:
         "click-through (passes)",
         "95 % of one pass",
         "weighted",
-        "95 % of weighted",
+        "95 % by bootstrap",
+        "95 % by effective rows",
         "effective rows",
     ]
     table = Table(f"Open Bandit log of {len(log):,} rows, learning from {taught}, {seeds} passes", columns)
@@ -140,9 +141,8 @@ def _pass(one: Callable[..., Replayed], seed: int) -> Replayed:
 def _add_random(table: Table, log: Sequence[Row]) -> None:
     clicks = sum(row.clicked for row in log)
     shown = _percent(clicks / len(log))
-    bounds = weighted(log, [1.0] * len(log), _RESAMPLES, seed=0)
-    table.add("random, as logged", len(log), clicks, shown, _wilson(clicks, len(log)), shown,
-              _interval(bounds.low, bounds.high), len(log))  # fmt: skip
+    found = weighted(log, [1.0] * len(log), _RESAMPLES, seed=0)
+    table.add("random, as logged", len(log), clicks, shown, _wilson(clicks, len(log)), *_weighted(found))
 
 
 def _add(table: Table, name: str, log: Sequence[Row], passes: Sequence[Replayed]) -> None:
@@ -153,8 +153,14 @@ def _add(table: Table, name: str, log: Sequence[Row], passes: Sequence[Replayed]
     weights = [statistics.fmean(row) for row in zip(*(each.weights for each in passes), strict=True)]
     found = weighted(log, weights, _RESAMPLES, seed=0)
     spread = f"{_percent(statistics.fmean(rates))} ({_percent(min(rates))} to {_percent(max(rates))})"
-    table.add(name, matched, clicks, spread, _wilson(typical.clicks, typical.matched), _percent(found.rate),
-              _interval(found.low, found.high), int(found.effective_rows))  # fmt: skip
+    table.add(name, matched, clicks, spread, _wilson(typical.clicks, typical.matched), *_weighted(found))
+
+
+def _weighted(found: Weighted) -> tuple[str, str, str, int]:
+    """Four cells. The bootstrap cannot resample clicks that heavy rows never had, hence two intervals."""
+    rows = int(found.effective_rows)
+    shown = _interval(found.low, found.high)
+    return _percent(found.rate), shown, _wilson(round(found.rate * rows), rows), rows
 
 
 def _wilson(clicks: int, rows: int) -> str:
