@@ -52,12 +52,12 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	@echo "Installing Offertide and its development tools into $(VENV); this takes a minute the first time."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,trees]'
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-bench: pyproject.toml | $(BIN)/python
 	@echo "Installing Offertide and the benchmarks' tools into $(VENV); this takes a minute the first time."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,trees,bench]'
 	@touch $@ $(VENV)/.installed $(VENV)/.installed-dev
 
 # Version managers put commands on the path that do not run, and Debian ships a Python without venv: a

@@ -15,6 +15,7 @@ from tests.bench.fold import CONTENDERS, fold
 from tests.bench.forwarding import forwarding
 from tests.bench.http_load import http_load, phases
 from tests.bench.machine import description
+from tests.bench.open_bandit import learning
 from tests.bench.purchases import Traffic
 from tests.bench.recovery import recovery
 from tests.bench.report import Table
@@ -106,6 +107,15 @@ def _forwarding(arguments: Arguments) -> list[Table]:
         return [forwarding(broker, generated(100), arguments.customers, arguments.seconds, arguments.rates)]
 
 
+def _learning_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seeds", type=int, default=5, help="passes of each strategy")
+    parser.add_argument("--rows", type=int, default=10_000, help="of the log, from its beginning")
+
+
+def _learning(arguments: Arguments) -> list[Table]:
+    return [learning(arguments.seeds, arguments.rows, every) for every in (False, True)]
+
+
 BENCHMARKS = {
     "core": Benchmark("the decision and the fold alone", _core_arguments, _core),
     "fold": Benchmark("this worker, plain Faust and Quix Streams side by side", _fold_arguments, _fold),
@@ -113,6 +123,7 @@ BENCHMARKS = {
     "forwarding": Benchmark("the hop to a customer's owner", _forwarding_arguments, _forwarding),
     "takeover": Benchmark("after kill -9, with standbys and without", _takeover_arguments, _takeover),
     "recovery": Benchmark("warm and cold start of a worker", _recovery_arguments, _recovery),
+    "learning": Benchmark("the bandits on a public log", _learning_arguments, _learning),
 }
 
 #: What `python -m tests.bench` alone runs.
@@ -125,6 +136,7 @@ SHORT = (
     ["recovery"],
     ["takeover"],
     ["forwarding"],
+    ["learning", "--seeds=2"],
 )
 
 

@@ -2,10 +2,11 @@
 
 Rules of this module:
 
-1.  P(X > x) with k degrees of freedom is Q(k/2, x/2), the regularised upper incomplete gamma function
-    (NIST Digital Library of Mathematical Functions, 8.2.4).
-2.  For x < a + 1 it is 1 − P by the series DLMF 8.11.4, else Q by the continued fraction DLMF 8.9.2, evaluated
-    with Lentz's method as Thompson and Barnett modified it (1986). Each converges fast on its side.
+1.  P(X > x) with k degrees of freedom is Q(k/2, x/2), the regularised upper incomplete gamma function (NIST
+    Digital Library of Mathematical Functions, 8.2.4).
+2.  For x < a + 1 it is 1 − P by the series DLMF 8.11.4, else Q by the continued fraction DLMF 8.9.2,
+    evaluated with Lentz's method as Thompson and Barnett modified it (1986). Each converges fast on its
+    side.
 """
 
 from __future__ import annotations

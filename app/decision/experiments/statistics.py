@@ -2,23 +2,23 @@
 
 Rules of this module:
 
-1.  A variant's rate is conversions / exposures with the Wilson score interval at 95 %. Wilson, "Probable inference,
-    the law of succession, and statistical inference", JASA 22, 1927. Conversions above the exposures (sums from
-    partitions may arrive in any order) count as the exposures.
-2.  Against control: z of the pooled two-proportion test and its two-sided p; the 95 % interval of the difference is
-    Newcombe's hybrid score interval without continuity correction: method 10 of "Interval estimation for the
-    difference between independent proportions", Statistics in Medicine 17, 1998. It is not the test turned around: near
-    p = 0.05 one may say yes and the other no.
-3.  What cannot be computed is null: a rate without exposures, a relative uplift against a rate of 0, z when nobody
-    or everybody converted.
-4.  `sampleRatioMismatch`: the exposures differ from the weights with p < 0.001 by Pearson's chi-square test. Fabijan
-    and others, "Diagnosing sample ratio mismatch", KDD 2019. Then nothing else can be believed. Below five
-    expected exposures for a variant the test does not hold, and says nothing.
-5.  `insufficientData`: for one of the two variants, fewer than five expected conversions or non-conversions at the
-    pooled rate (Cochran's rule for 2 × 2 tables, 1954): z is no normal deviate yet.
-6.  `significant`: p < 0.05, enough data, and no mismatch of the sample ratio. It holds for one look at a size that was
-    planned; who looks every day and stops at the first yes is wrong more often than 1 in 20. It corrects for
-    nothing when several variants are compared.
+1.  A variant's rate is conversions / exposures with the Wilson score interval at 95 %. Wilson, "Probable
+    inference, the law of succession, and statistical inference", JASA 22, 1927. Conversions above the
+    exposures (sums from partitions may arrive in any order) count as the exposures.
+2.  Against control: z of the pooled two-proportion test and its two-sided p; the 95 % interval of the
+    difference is Newcombe's hybrid score interval without continuity correction: method 10 of "Interval
+    estimation for the difference between independent proportions", Statistics in Medicine 17, 1998. It is
+    not the test turned around: near p = 0.05 one may say yes and the other no.
+3.  What cannot be computed is null: a rate without exposures, a relative uplift against a rate of 0, z when
+    nobody or everybody converted.
+4.  `sampleRatioMismatch`: the exposures differ from the weights with p < 0.001 by Pearson's chi-square
+    test. Fabijan and others, "Diagnosing sample ratio mismatch", KDD 2019. Then nothing else can be
+    believed. Below five expected exposures for a variant the test does not hold, and says nothing.
+5.  `insufficientData`: for one of the two variants, fewer than five expected conversions or non-conversions
+    at the pooled rate (Cochran's rule for 2 × 2 tables, 1954): z is no normal deviate yet.
+6.  `significant`: p < 0.05, enough data, and no mismatch of the sample ratio. It holds for one look at a
+    size that was planned; who looks every day and stops at the first yes is wrong more often than 1 in 20.
+    It corrects for nothing when several variants are compared.
 """
 
 from __future__ import annotations

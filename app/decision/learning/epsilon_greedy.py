@@ -2,13 +2,13 @@
 
 Rules of this module:
 
-1.  With probability epsilon an arm uniformly at random, else the best: the highest factor × positive rate, ties by
-    arm id. An arm without evidence has rate 0 and waits for its turn by chance.
+1.  With probability epsilon an arm uniformly at random, else the best: the highest factor × positive rate,
+    ties by arm id. An arm without evidence has rate 0 and waits for its turn by chance.
 2.  Epsilon decays with the impressions of all arms together: max(min, start / (1 + decay × impressions)).
     Auer, Cesa-Bianchi and Fischer, "Finite-time analysis of the multiarmed bandit problem", 2002, has the
     same decay, which goes with 1/t.
-3.  Selection probabilities are exact: epsilon / arms for each, and 1 − epsilon more for the best. So the arm is
-    picked by them (`Drawn`); ranked by scores alone, nothing would ever be explored.
+3.  Selection probabilities are exact: epsilon / arms for each, and 1 − epsilon more for the best. So the
+    arm is picked by them (`Drawn`); ranked by scores alone, nothing would ever be explored.
 """
 
 from __future__ import annotations

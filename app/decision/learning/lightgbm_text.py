@@ -2,10 +2,11 @@
 
 Rules of this module:
 
-1.  LightGBM ends the process on most broken files, so it never sees what was given: what was understood is written
-    anew, with numbers that were numbers and trees that are trees. What is not needed to predict is left out.
-2.  Known are single-output models (binary, cross_entropy, regression) with numeric and categorical splits. Linear
-    trees and several classes are refused.
+1.  LightGBM ends the process on most broken files, so it never sees what was given: what was understood is
+    written anew, with numbers that were numbers and trees that are trees. What is not needed to predict is
+    left out.
+2.  Known are single-output models (binary, cross_entropy, regression) with numeric and categorical splits.
+    Linear trees and several classes are refused.
 3.  `Booster.dump_model`'s JSON is no file that LightGBM can load; it is refused.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 from app.decision.learning.tree_shape import NODES_MAX, TREES_MAX, BrokenTree, require, walk
@@ -35,7 +37,9 @@ def canonical(text: str, features: int) -> str:
     Raises:
         BrokenTree: it is none, or one that is not supported.
     """
-    require(text.startswith("tree\n"), "must begin with the line `tree`: LightGBM's text format, save_model()")
+    require(
+        text.startswith("tree\n"), "must begin with the line `tree`: LightGBM's text format, save_model()"
+    )
     parts = re.split(r"^Tree=\d+$", text.partition("\nend of trees")[0], flags=re.MULTILINE)
     require(1 < len(parts) <= TREES_MAX + 1, f"must hold 1 to {TREES_MAX} trees")
     trees = []
@@ -54,9 +58,21 @@ def _head(text: str, features: int) -> Iterator[str]:
     require(pairs.get("version") in ("v3", "v4"), "must be of version v3 or v4")
     require(pairs.get("num_class") == "1", "must have one class (num_class=1)")
     require(pairs.get("num_tree_per_iteration") == "1", "must have one tree per iteration")
-    require(_OBJECTIVE.fullmatch(objective) is not None, "its objective must be binary, cross_entropy or regression")
-    require(pairs.get("max_feature_idx") == str(features - 1), f"must be trained on {features} features, as listed")
-    yield from ("tree", f"version={pairs['version']}", "num_class=1", "num_tree_per_iteration=1", "label_index=0")
+    require(
+        _OBJECTIVE.fullmatch(objective) is not None,
+        "its objective must be binary, cross_entropy or regression",
+    )
+    require(
+        pairs.get("max_feature_idx") == str(features - 1),
+        f"must be trained on {features} features, as listed",
+    )
+    yield from (
+        "tree",
+        f"version={pairs['version']}",
+        "num_class=1",
+        "num_tree_per_iteration=1",
+        "label_index=0",
+    )
     yield f"max_feature_idx={features - 1}"
     yield f"objective={objective}"
     if "average_output" in text.splitlines():
@@ -109,7 +125,7 @@ def _categories(pairs: dict[str, str], cats: int) -> Iterator[str]:
     require(0 < cats <= NODES_MAX, "num_cat is out of range")
     bounds = _numbers(pairs, "cat_boundaries", cats + 1, _integer)
     require(bounds[0] == 0 and bounds[-1] <= NODES_MAX, "cat_boundaries are out of range")
-    require(all(a <= b for a, b in zip(bounds, bounds[1:], strict=False)), "cat_boundaries must ascend")
+    require(all(a <= b for a, b in pairwise(bounds)), "cat_boundaries must ascend")
     bits = _numbers(pairs, "cat_threshold", bounds[-1], _integer)
     require(all(0 <= each < 2**32 for each in bits), "cat_threshold is out of range")
     yield f"cat_boundaries={_joined(bounds)}"

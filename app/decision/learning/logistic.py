@@ -4,17 +4,17 @@ Rules of this module:
 
 1.  It learns by FTRL-Proximal, with a learning rate for each coordinate. McMahan and others, "Ad click
     prediction: a view from the trenches", KDD 2013, algorithm 1.
-2.  A number is one coordinate, (value − center) / scale; true and false are 1 and 0. A text is one of `buckets`
-    coordinates of its field, by a stable hash: one-hot. Anything else is absent.
+2.  A number is one coordinate, (value − center) / scale; true and false are 1 and 0. A text is one of
+    `buckets` coordinates of its field, by a stable hash: one-hot. Anything else is absent.
 3.  A positive comes long after its impression, so every impression is first learned as a negative and a
-    positive comes on top, without taking the negative back. That teaches b = p / (1 + p), so p = b / (1 − b).
-    Ktena and others, "Addressing delayed feedback for continuous training with neural networks in CTR
+    positive comes on top, without taking the negative back. That teaches b = p / (1 + p), so p = b / (1 −
+    b). Ktena and others, "Addressing delayed feedback for continuous training with neural networks in CTR
     prediction", RecSys 2019 (fake negative calibration). `delayedPositives: false` is for examples whose
     label is known when they are learned.
-4.  A state is a value. Partitions learn from their own customers and are merged by weighted averages of the weights:
-    iterative parameter mixing, McDonald, Hall and Mann, "Distributed training strategies for the structured
-    perceptron", NAACL 2010. A coordinate's average is weighted by what each partition has learned about it, so that
-    one that a partition never met is not pulled to 0.
+4.  A state is a value. Partitions learn from their own customers and are merged by weighted averages of the
+    weights: iterative parameter mixing, McDonald, Hall and Mann, "Distributed training strategies for the
+    structured perceptron", NAACL 2010. A coordinate's average is weighted by what each partition has
+    learned about it, so that one that a partition never met is not pulled to 0.
 5.  A state without examples predicts nothing.
 """
 
@@ -56,7 +56,7 @@ class LogisticConfig(Part, frozen=True, kw_only=True):
     l1: Penalty = 0.0
     l2: Penalty = 1.0
     buckets: Annotated[int, Meta(ge=2, le=65_536)] = 256
-    scales: dict[str, Scale] = {}
+    scales: dict[str, Scale] = msgspec.field(default_factory=dict)
     delayed_positives: bool = True
 
 

@@ -3,8 +3,8 @@
 Rules of this module:
 
 1.  A model's document is checked and compiled once; any JSON is compiled or refused with its problems.
-2.  A model gives one propensity in 0–1 for each row, in the rows' order. A row that it can say nothing about, that
-    makes it fail, or whose result is no number in 0–1 gets None; the others keep theirs.
+2.  A model gives one propensity in 0–1 for each row, in the rows' order. A row that it can say nothing
+    about, that makes it fail, or whose result is no number in 0–1 gets None; the others keep theirs.
 3.  What a model looks at is in the rows, also evidence and chance: a bandit reads `EVIDENCE_FIELDS`. What a
     logistic regression has learned is bound with `at`; unbound it says nothing.
 """
@@ -92,7 +92,7 @@ class LogisticModel(RowModel):
         )
 
     def at(self, state: LogisticState) -> LogisticModel:
-        """This model with another state; cheap enough for every change of the state, not for every request."""
+        """This model with another state; for every change of the state, not for every request."""
         return LogisticModel(self.regression, state)
 
 

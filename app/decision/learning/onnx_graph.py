@@ -2,12 +2,12 @@
 
 Rules of this module:
 
-1.  An ONNX model is a program. Only these operators may be in it: tree ensembles, and what converters put around
-    them. No operator of them allocates more than its input and its trees do; there are no initializers, so nothing is
-    read from other files, and no inner graphs.
+1.  An ONNX model is a program. Only these operators may be in it: tree ensembles, and what converters put
+    around them. No operator of them allocates more than its input and its trees do; there are no
+    initializers, so nothing is read from other files, and no inner graphs.
 2.  The trees of an ensemble are walked, as those of other formats are.
-3.  Read is the protocol buffers' wire format (protobuf.dev, "Encoding") by the field numbers of `onnx.proto`
-    (github.com/onnx/onnx), and no more of it than these checks need.
+3.  Read is the protocol buffers' wire format (protobuf.dev, "Encoding") by the field numbers of
+    `onnx.proto` (github.com/onnx/onnx), and no more of it than these checks need.
 """
 
 from __future__ import annotations
@@ -72,7 +72,10 @@ def _ensemble(attributes: dict[str, Message], features: int) -> None:
     require(all(len(column) == count for column in columns), "its nodes_* attributes differ in length")
     modes = _parts(attributes.get(_ENSEMBLE + "modes", {}), _STRINGS)
     require(len(modes) == count, "its nodes_* attributes differ in length")
-    require(all(0 <= each < features for each in columns[2]), "nodes_featureids names a feature that is not listed")
+    require(
+        all(0 <= each < features for each in columns[2]),
+        "nodes_featureids names a feature that is not listed",
+    )
     trees: dict[int, dict[int, Sequence[int]]] = defaultdict(dict)
     for tree, node, _, true, false, mode in zip(*columns, modes, strict=True):
         require(node not in trees[tree], f"tree {tree} has node {node} twice")

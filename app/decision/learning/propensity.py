@@ -3,12 +3,12 @@
 Rules of this module:
 
 1.  From 50 impressions on an offer speaks for itself: its positive rate.
-2.  From 1 to 49 it is pulled to its parent as if ten impressions had gone the parent's way:
-    (positives + 10 × parent rate) / (n + 10). This is the mean of a Beta posterior whose prior has weight 10.
+2.  From 1 to 49 it is pulled to its parent as if ten impressions had gone the parent's way: (positives + 10
+    × parent rate) / (n + 10). This is the mean of a Beta posterior whose prior has weight 10.
 3.  Without impressions it is the category's rate (from 20), else the tenant's (from 10), else the model's,
     else 0.5. The parent rate of rule 2 is found the same way.
-4.  n is never below the positives, so a propensity is never above 1. What a model says counts only when it is a
-    number in 0–1, and the model is asked only when it is needed.
+4.  n is never below the positives, so a propensity is never above 1. What a model says counts only when it
+    is a number in 0–1, and the model is asked only when it is needed.
 """
 
 from __future__ import annotations

@@ -2,12 +2,13 @@
 
 Rules of this module:
 
-1.  P = 1 / (1 + e^−(points / scale)) with points = base + the points of every feature: a logistic link, so that
-    any points give a probability and a further point always counts. `scale` is how many points raise the log odds by
-    1; a card in points to double the odds has scale PDO / ln 2. Siddiqi, "Credit Risk Scorecards", 2006.
-2.  A feature has exactly one of: `bins`, in ascending order, each for the numbers below its `below` (and not
-    below the one before), the last without `below` for all others; `values`, points by text, where true and
-    false are written `true` and `false`; `weight`, points for each 1 of a number.
+1.  P = 1 / (1 + e^−(points / scale)) with points = base + the points of every feature: a logistic link, so
+    that any points give a probability and a further point always counts. `scale` is how many points raise
+    the log odds by 1; a card in points to double the odds has scale PDO / ln 2. Siddiqi, "Credit Risk
+    Scorecards", 2006.
+2.  A feature has exactly one of: `bins`, in ascending order, each for the numbers below its `below` (and
+    not below the one before), the last without `below` for all others; `values`, points by text, where true
+    and false are written `true` and `false`; `weight`, points for each 1 of a number.
 3.  A value that fits none of them, as a missing one, gets the feature's `missing` points (0).
 """
 
@@ -15,9 +16,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
 from app.decision.entities import Part
@@ -92,7 +93,7 @@ def _problems(feature: ScoredFeature, path: str) -> list[Problem]:
         return []
     problems = []
     edges = [each.below for each in feature.bins]
-    for i, (edge, following) in enumerate(zip(edges, edges[1:], strict=False)):
+    for i, (edge, following) in enumerate(pairwise(edges)):
         if edge is None:
             problems.append(Problem(join(path, f"bins[{i}].below"), "is required in all bins but the last"))
         elif following is not None and following <= edge:

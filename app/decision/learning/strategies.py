@@ -2,8 +2,8 @@
 
 Rules of this module:
 
-1.  `Rewards` gives evidence, `Strategy` weighs arms by it, `Sampler` picks one. Each has one method, so any of
-    the three can be replaced.
+1.  `Rewards` gives evidence, `Strategy` weighs arms by it, `Sampler` picks one. Each has one method, so any
+    of the three can be replaced.
 2.  An arm is weighed with a factor, the part of its final score that is not propensity: fit for the scoring
     method `propensity`, (R^wr · I^wi · E^we)^(1/wp) for `formula`, 1 when propensity is all. What counts is
     factor × score, so that selection probabilities are those of the final ranking.

@@ -2,14 +2,14 @@
 
 Rules of this module:
 
-1.  The score is a draw from Beta(alpha + positives, beta + n − positives), keyed by arm and salt; the prior is
-    Beta(1, 1) unless told otherwise. Thompson, "On the likelihood that one unknown probability exceeds another",
-    Biometrika 25, 1933; Chapelle and Li, "An empirical evaluation of Thompson sampling", 2011.
-2.  The selection probability is estimated: n further draws of every arm, and how often the arm stands highest.
-    These draws are keyed by arm alone, so the estimate is one of the arms and their evidence, not of the
-    request, and a busy worker draws an arm anew only when its evidence has changed.
-3.  One pseudo-win is shared by all arms, (wins + 1/arms) / (n + 1): whoever weighs what was shown by 1/p must
-    never divide by 0. The standard error is at most 0.5 / √n.
+1.  The score is a draw from Beta(alpha + positives, beta + n − positives), keyed by arm and salt; the prior
+    is Beta(1, 1) unless told otherwise. Thompson, "On the likelihood that one unknown probability exceeds
+    another", Biometrika 25, 1933; Chapelle and Li, "An empirical evaluation of Thompson sampling", 2011.
+2.  The selection probability is estimated: n further draws of every arm, and how often the arm stands
+    highest. These draws are keyed by arm alone, so the estimate is one of the arms and their evidence, not
+    of the request, and a busy worker draws an arm anew only when its evidence has changed.
+3.  One pseudo-win is shared by all arms, (wins + 1/arms) / (n + 1): whoever weighs what was shown by 1/p
+    must never divide by 0. The standard error is at most 0.5 / √n.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Rules of this module:
 
-1.  The libraries trust their files: a child index out of range, or two nodes that are each other's child, ends or
-    hangs the whole process. So every tree is walked here first, and only what is a tree goes on.
+1.  The libraries trust their files: a child index out of range, or two nodes that are each other's child,
+    ends or hangs the whole process. So every tree is walked here first, and only what is a tree goes on.
 """
 
 from __future__ import annotations

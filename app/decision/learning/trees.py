@@ -2,13 +2,14 @@
 
 Rules of this module:
 
-1.  LightGBM's text, XGBoost's JSON and ONNX. The libraries are the extra `trees`; this module alone imports them, when
-    a model needs one. A model whose library is not there is refused with a reason.
+1.  LightGBM's text, XGBoost's JSON and ONNX. The libraries are the extra `trees`; this module alone imports
+    them, when a model needs one. A model whose library is not there is refused with a reason.
 2.  A library never sees what was not checked: these libraries end the process on broken files.
 3.  All rows are scored in one call, on one thread: the workers' processes are what uses the cores.
-4.  A number is itself, true 1, false 0, a text its place in `categories` of its field; anything else is missing.
-    A row whose field cannot be read, and a score that is not finite, gives None.
-5.  The score must be a probability: what the model's objective gives, for a classifier of two classes the second's.
+4.  A number is itself, true 1, false 0, a text its place in `categories` of its field; anything else is
+    missing. A row whose field cannot be read, and a score that is not finite, gives None.
+5.  The score must be a probability: what the model's objective gives, for a classifier of two classes the
+    second's.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta
 
 from app.decision.entities import Part
@@ -37,7 +39,9 @@ class TreesConfig(Part, frozen=True, kw_only=True):
 
     format: Literal["lightgbm", "xgboost", "onnx"]
     model: Annotated[str, Meta(max_length=12_000_000)] | dict[str, Any]
-    categories: dict[str, Annotated[tuple[str, ...], Meta(max_length=1_000)]] = {}
+    categories: dict[str, Annotated[tuple[str, ...], Meta(max_length=1_000)]] = msgspec.field(
+        default_factory=dict
+    )
 
 
 class Ensemble:
@@ -97,7 +101,7 @@ def load(config: TreesConfig, fields: Sequence[str], path: str) -> Ensemble | li
     except BrokenTree as broken:
         return [Problem(here, str(broken))]
     except (ImportError, OSError) as error:
-        message = f"needs the library of {config.format} models, which is not here ({error}); install offertide[trees]"
+        message = f"needs a library that is not here ({error}); install offertide[trees]"
         return [Problem(join(path, "format"), message)]
     except Exception as error:  # noqa: BLE001 - each library has its own errors; all say that it will not load it
         lines = str(error).strip().splitlines() or [type(error).__name__]

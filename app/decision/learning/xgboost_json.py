@@ -2,8 +2,8 @@
 
 Rules of this module:
 
-1.  XGBoost checks less than it follows, so it never sees what was given: the document is built anew from what was
-    understood.
+1.  XGBoost checks less than it follows, so it never sees what was given: the document is built anew from
+    what was understood.
 2.  Known are single-output `gbtree` models with a logistic or squared-error objective and numeric splits.
     Categorical splits, `dart`, several classes or targets are refused.
 """
@@ -37,7 +37,9 @@ def canonical(document: object, features: int) -> bytes:
     booster = _member(learner, "gradient_booster", dict)
     require(booster.get("name") == "gbtree", "its booster must be gbtree")
     parameters = _member(learner, "learner_model_param", dict)
-    require(parameters.get("num_feature") == str(features), f"must be trained on {features} features, as listed")
+    require(
+        parameters.get("num_feature") == str(features), f"must be trained on {features} features, as listed"
+    )
     require(parameters.get("num_class", "0") == "0", "must not have several classes")
     require(parameters.get("num_target", "1") == "1", "must not have several targets")
     objective = _member(learner, "objective", dict).get("name")

@@ -40,7 +40,8 @@ def test_wilson_interval(conversions: int, exposures: int, low: float, high: flo
     assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
 
 
-#: Newcombe, "Interval estimation for the difference between independent proportions", 1998, table II, method 10.
+#: Newcombe, "Interval estimation for the difference between independent proportions", 1998, table II,
+#: method 10.
 @pytest.mark.parametrize(
     ("x1", "n1", "x2", "n2", "low", "high"),
     [

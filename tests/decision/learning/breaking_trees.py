@@ -1,4 +1,5 @@
-"""`python -m tests.decision.learning.breaking_trees FORMAT COUNT`: loads broken model files, in a process of its own.
+"""`python -m tests.decision.learning.breaking_trees FORMAT COUNT`: loads broken model files, in a process of
+its own.
 
 A library that follows a broken file ends this process; the test that started it sees that.
 """

@@ -72,7 +72,7 @@ def test_another_process_draws_the_same() -> None:
     ],
 )
 def test_mean_and_variance(draw: Callable[[Chance], float], mean: float, variance: float) -> None:
-    """Within five standard errors; a variance's is √((kurtosis − 1) / n), and no kurtosis here is above 24."""
+    """Within five standard errors; a variance's is √((kurtosis − 1) / n), no kurtosis here is above 24."""
     chance = Chance("moments")
     found = [draw(chance) for _ in range(DRAWS)]
     assert abs(statistics.fmean(found) - mean) < 5 * math.sqrt(variance / DRAWS)
@@ -81,7 +81,7 @@ def test_mean_and_variance(draw: Callable[[Chance], float], mean: float, varianc
 
 @pytest.mark.parametrize(("alpha", "beta"), [(1.0, 1.0), (2.0, 5.0), (1.0, 30.0), (4.0, 1.0)])
 def test_beta_draws_follow_their_distribution(alpha: float, beta: float) -> None:
-    """Kolmogorov and Smirnov's distance at p = 0.001, against the binomial form of the distribution function."""
+    """Kolmogorov and Smirnov's distance at p = 0.001, against the binomial form of the distribution."""
     chance = Chance("distribution")
     found = sorted(chance.beta(alpha, beta) for _ in range(5_000))
     n = int(alpha + beta) - 1

@@ -13,13 +13,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.decision.learning.chance import Chance
-from app.decision.learning.logistic import EMPTY, BIAS, Example, Logistic, LogisticConfig, LogisticState, Scale
+from app.decision.learning.logistic import (
+    BIAS,
+    EMPTY,
+    Example,
+    Logistic,
+    LogisticConfig,
+    LogisticState,
+    Scale,
+)
 from app.decision.learning.scorecard import logistic
 from tests.decision.documents import ANY_JSON
 
 FIELDS = ("customer.x", "customer.member", "customer.city")
 #: Bias, the number's weight, true's weight, and by city.
 TRUTH: tuple[float, float, float, dict[str, float]] = (-1.0, 1.5, -0.8, {"Oslo": 0.7, "Rome": -0.7})
+BLANK: dict[str, object] = {}
 IMMEDIATE = LogisticConfig(alpha=0.3, l2=0.0, delayed_positives=False)
 
 
@@ -27,12 +36,13 @@ def examples(count: int, salt: str = "data") -> Iterator[tuple[dict[str, Any], b
     chance = Chance(salt)
     bias, slope, member, cities = TRUTH
     for _ in range(count):
-        row = {
+        row: dict[str, Any] = {
             "customer.x": chance.normal(),
             "customer.member": chance.uniform() < 0.5,
             "customer.city": "Oslo" if chance.uniform() < 0.5 else "Rome",
         }
-        odds = bias + slope * row["customer.x"] + member * row["customer.member"] + cities[row["customer.city"]]
+        x, is_member, city = row.values()
+        odds = bias + slope * x + member * is_member + cities[city]
         yield row, chance.uniform() < logistic(odds)
 
 
@@ -67,7 +77,9 @@ def test_delayed_positives_give_the_calibrated_rate() -> None:
     for _ in range(20_000):
         x = float(chance.uniform() < 0.5)
         stream.append(Example({"customer.x": x}.get, False))
-        waiting.append(Example({"customer.x": x}.get, True) if chance.uniform() < (0.3 if x else 0.1) else None)
+        waiting.append(
+            Example({"customer.x": x}.get, True) if chance.uniform() < (0.3 if x else 0.1) else None
+        )
         if len(waiting) > 500 and (positive := waiting.pop(0)) is not None:
             stream.append(positive)
     state = regression.learn(EMPTY, stream)
@@ -131,14 +143,14 @@ def test_l1_keeps_what_says_nothing_at_0() -> None:
 
 def test_a_weighted_example_counts_as_often() -> None:
     regression = Logistic(IMMEDIATE, ())
-    heavy = regression.update(EMPTY, {}.get, True, 3.0)
+    heavy = regression.update(EMPTY, BLANK.get, True, 3.0)
     assert heavy.examples == 3.0
-    assert regression.update(EMPTY, {}.get, True, math.nan) == EMPTY
-    assert regression.update(EMPTY, {}.get, True, 0.0) == EMPTY
+    assert regression.update(EMPTY, BLANK.get, True, math.nan) == EMPTY
+    assert regression.update(EMPTY, BLANK.get, True, 0.0) == EMPTY
 
 
 def test_nothing_learned_predicts_nothing() -> None:
-    assert Logistic(IMMEDIATE, FIELDS).predict(EMPTY, {}.get) is None
+    assert Logistic(IMMEDIATE, FIELDS).predict(EMPTY, BLANK.get) is None
 
 
 def test_a_scaled_number_learns_as_its_small_form_does() -> None:

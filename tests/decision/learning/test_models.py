@@ -17,6 +17,8 @@ from app.decision.learning.thompson import Thompson
 from app.decision.problems import Problem
 from tests.decision.documents import ANY_JSON, SCALARS
 
+BLANK: dict[str, object] = {}
+
 
 def compiled(kind: str, config: object = None, features: object = None) -> Model:
     model = compile_model(kind, config, features)
@@ -85,7 +87,8 @@ REFUSED: list[tuple[object, object, object, str, str]] = [
     (S, card({"field": F, "weight": 1, "values": {"a": 1}}), [], "config.features[0]", "exactly one of"),
     (S, card({"field": F, "weight": "1"}), [], "config.features[0].weight", "must be"),
     (S, card({"field": F, "weight": 1}, scale=0), [], "config.scale", "must be"),
-    (S, card({**AGE, "bins": [{"points": 1}, {"points": 2}]}), [], "config.features[0].bins[0].below", "required"),
+    (S, card({**AGE, "bins": [{"points": 1}, {"points": 2}]}), [],
+     "config.features[0].bins[0].below", "required"),
     (S, card({**AGE, "bins": [{"below": 2, "points": 1}, {"below": 2, "points": 2}]}), [],
      "config.features[0].bins[1].below", "must be above 2"),
     (S, card(AGE, AGE), [], "config.features[1].field", "there twice"),
@@ -122,13 +125,13 @@ def test_a_bandit_scores_by_what_its_rows_say() -> None:
     row = {"offer.id": "a", "evidence.impressions": 10, "evidence.positives": 3, "evidence.salt": "s"}
     assert list(model.propensities([row.get]).values) == [Thompson(draws=7).score("a", Tally(10, 3), "s")]
     greedy = compiled("epsilon_greedy")
-    assert list(greedy.propensities([row.get, {}.get]).values) == [0.3, 0.0]
+    assert list(greedy.propensities([row.get, BLANK.get]).values) == [0.3, 0.0]
 
 
 def test_a_logistic_model_speaks_once_it_has_learned() -> None:
     model = compiled("logistic", {}, ["customer.x"])
     assert isinstance(model, LogisticModel)
-    assert list(model.propensities([{}.get]).values) == [None]
+    assert list(model.propensities([BLANK.get]).values) == [None]
     state = model.regression.update(EMPTY, {"customer.x": 1}.get, False)
     expected = model.regression.predict(state, {"customer.x": 1}.get)
     assert list(model.at(state).propensities([{"customer.x": 1}.get]).values) == [expected]
@@ -136,7 +139,7 @@ def test_a_logistic_model_speaks_once_it_has_learned() -> None:
 
 @pytest.mark.parametrize("said", [math.nan, math.inf, -0.1, 1.1, None, True, "0.5"])
 def test_what_is_no_probability_is_none(said: Any) -> None:
-    assert list(RowModel((), lambda row: said).propensities([{}.get]).values) == [None]
+    assert list(RowModel((), lambda row: said).propensities([BLANK.get]).values) == [None]
 
 
 def failing(field: str) -> object:
@@ -145,7 +148,7 @@ def failing(field: str) -> object:
 
 def test_a_row_that_fails_does_not_cost_the_others_their_propensity() -> None:
     model = compiled("scorecard", card(AGE))
-    found = model.propensities([{}.get, failing, {"customer.age": 20}.get]).values
+    found = model.propensities([BLANK.get, failing, {"customer.age": 20}.get]).values
     assert [each is None for each in found] == [False, True, False]
 
 
@@ -191,7 +194,7 @@ ROWS = st.lists(
 
 
 @given(st.sampled_from(list(KINDS)) | ANY_JSON, CONFIG, FIELDS, ROWS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_any_document_is_compiled_or_refused(
     kind: object, config: object, features: object, rows: list[dict[str, object]]
 ) -> None:

@@ -142,3 +142,8 @@ def test_without_arms_nothing_is_picked() -> None:
         found = strategy.weigh({}, Log(), "s")
         assert Highest().pick(found, "s") is None
         assert Drawn().pick(found, "s") is None
+
+
+def test_equal_utilities_are_settled_by_id_in_any_order() -> None:
+    for order in ("ab", "ba"):
+        assert Highest().pick(Weights({}, dict.fromkeys(order, 0.5), {}), "s") == "a"
