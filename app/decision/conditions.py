@@ -18,6 +18,8 @@ from typing import Any, Protocol
 from app.decision.operators import ALIASES, OPERATORS, Refusal
 from app.decision.problems import Problem, join
 
+#: What a field may begin with, in decisions.
+NAMESPACES = frozenset({"customer", "metrics", "attributes", "context"})
 DEPTH_MAX = 64
 NODES_MAX = 1_000
 

@@ -49,23 +49,23 @@ class Refusal(Exception):
         self.problem = Problem(path, message)
 
 
-def _same(left: object, right: object) -> bool:
+def same(left: object, right: object) -> bool:
     """Equality as JSON knows it: numbers by value, but true is not 1."""
     if isinstance(left, bool) is not isinstance(right, bool):
         return False
     if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(_same, left, right))
+        return len(left) == len(right) and all(map(same, left, right))
     return left == right
 
 
 def _eq(value: object, path: str) -> Test:
     _require_scalar(value, path)
-    return lambda found: _same(found, value)
+    return lambda found: same(found, value)
 
 
 def _neq(value: object, path: str) -> Test:
     _require_scalar(value, path)
-    return lambda found: not _same(found, value)
+    return lambda found: not same(found, value)
 
 
 def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[object, str], Test]:
@@ -90,7 +90,7 @@ def _in(value: object, path: str) -> Test:
 
     def test(found: object) -> bool:
         wanted = found if isinstance(found, list | tuple) else (found,)
-        return any(_same(one, member) for one in wanted for member in members)
+        return any(same(one, member) for one in wanted for member in members)
 
     return test
 
@@ -106,7 +106,7 @@ def _contains(value: object, path: str) -> Test:
     def test(found: object) -> bool:
         if isinstance(found, str):
             return isinstance(value, str) and value in found
-        return isinstance(found, list | tuple) and any(_same(member, value) for member in found)
+        return isinstance(found, list | tuple) and any(same(member, value) for member in found)
 
     return test
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from app.decision.conditions import Environment, field_reader
+from app.decision.showing import shown
 
 _PLACEHOLDER = re.compile(r"\{\{([^{}|]{1,256})(?:\|([^{}]*))?\}\}")
 _NAME = re.compile(r"[A-Za-z0-9_:-]+(?:\.[A-Za-z0-9_:-]+)*(?![\s\S])")
@@ -120,17 +121,8 @@ def _placeholder(name: str, fallback: str, markup: bool) -> Callable[[Environmen
 
 
 def _shown(value: object) -> str | None:
-    """A value as a person reads it; None for what cannot be shown."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-    if isinstance(value, int):
-        # Python refuses to write integers of thousands of digits.
-        return str(value) if value.bit_length() <= 1_024 else None
+    """A value, or the members of a list, as a person reads it; None for what cannot be shown."""
     if isinstance(value, list | tuple):
-        shown = [_shown(member) for member in value if not isinstance(member, list | tuple)]
-        return ", ".join(text for text in shown if text is not None)
-    return None
+        members = [shown(member) for member in value]
+        return ", ".join(text for text in members if text is not None)
+    return shown(value)
