@@ -7,14 +7,14 @@ Rules of this module:
     consent, contact policies), score, rank (with the policies' second pass), render. The contact policies'
     view of the customer is taken once and carried through, so that the two passes cannot disagree.
 3.  Nothing here fails for what a customer or a request holds. No candidate left is an answer.
-4.  Without a trace nothing is paid for one.
+4.  Without a trace nothing is paid for one: computed values are worked out when a stage first asks for
+    them (see `offer_values`), and all in the compute stage when they are to be shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from app.decision.conditions import Environment, Fields
 from app.decision.decision import (
     CustomerView,
     Decided,
@@ -23,8 +23,11 @@ from app.decision.decision import (
     PlacementRequest,
 )
 from app.decision.enrichment import enrich
+from app.decision.failures import Failures
 from app.decision.filtering import apply_policies, drop_excluded, qualify, respect_consent
 from app.decision.flow import CompiledFlow
+from app.decision.formula import Value
+from app.decision.offer_values import OfferValues
 from app.decision.policies import Assessment
 from app.decision.ranking import Ranked, Ranking, score
 from app.decision.reasons import LIMIT
@@ -59,22 +62,25 @@ def decide(
     watch = Stopwatch(probe) if request.trace else None
     shelves = stock(flow, request, now_ms)
     environment = enrich(flow.metrics, request, customer, now_ms)
+    offers = OfferValues(environment)
+    computed: dict[str, dict[str, Value]] = {}
     if watch:
         watch.lap("enrich")
+        computed = offers.all_computed(one for shelf in shelves for one in shelf.candidates)
         watch.lap("compute")
     assessment = flow.policies.assess(customer.contacts, now_ms)
-    failed_hard, failed_fit = flow.rules.failed(environment)
-    qualified = _filter(flow, request, customer, shelves, environment, assessment, failed_hard)
+    failures = Failures(flow.rules, environment, offers)
+    qualified = _filter(flow, request, customer, shelves, assessment, failures)
     after_contact_policy = sum([len(shelf.kept) for shelf in shelves])
     if watch:
         watch.lap("filter")
     for shelf in shelves:
-        score(shelf, flow, failed_fit)
+        score(shelf, flow, failures)
     if watch:
         watch.lap("score")
     ranking = Ranking(flow, request, assessment)
     filled = [ranking.fill(shelf) for shelf in shelves]
-    decisions = tuple([_render(ranked, environment) for ranked in ranking.ranked])
+    decisions = tuple([_render(ranked, offers) for ranked in ranking.ranked])
     if watch:
         watch.lap("rank")
     return Decided(
@@ -83,7 +89,9 @@ def decide(
         after_qualification=qualified,
         after_contact_policy=after_contact_policy,
         removals=_removals(shelves),
-        trace=write_trace(request, customer, environment, shelves, filled, watch) if watch else None,
+        trace=(
+            write_trace(request, customer, environment, computed, shelves, filled, watch) if watch else None
+        ),
     )
 
 
@@ -92,15 +100,14 @@ def _filter(
     request: DecisionRequest,
     customer: CustomerView,
     shelves: list[Shelf],
-    environment: Environment,
     assessment: Assessment,
-    failed: int,
+    failures: Failures,
 ) -> int:
     """Take every shelf through the filter stage; returns how many candidates qualified."""
     qualified = 0
     for shelf in shelves:
         drop_excluded(shelf, request)
-        qualify(shelf, flow, failed, environment, request.trace)
+        qualify(shelf, flow, failures, request.trace)
         qualified += len(shelf.kept)
         respect_consent(shelf, customer)
         apply_policies(shelf, flow, assessment, request.trace)
@@ -118,12 +125,11 @@ def _removals(shelves: list[Shelf]) -> dict[str, int]:
     return counts
 
 
-def _render(ranked: Ranked, environment: Environment) -> Decision:
+def _render(ranked: Ranked, offers: OfferValues) -> Decision:
     """A chosen candidate as the caller gets it."""
     scored = ranked.scored
     candidate = scored.candidate
     offer, creative, channel = candidate.offer, candidate.creative, candidate.channel
-    values: dict[str, Fields] = {**environment, "offer": candidate.offer_fields, "personalization": {}}
     return Decision(
         offer_id=offer.id,
         offer_name=offer.name,
@@ -136,8 +142,8 @@ def _render(ranked: Ranked, environment: Environment) -> Decision:
         placement_id=candidate.standing.placement_id,
         rank=ranked.rank,
         score=scored.score,
-        content=candidate.fill(values),
-        personalization={},
+        content=candidate.fill(offers.environment(candidate)),
+        personalization=offers.computed(candidate),
         score_explanation=explained(offer, scored.fit, scored.score),
         selection_probability=1.0,
         implicit_contact=channel.implicit,

@@ -3,7 +3,8 @@
 Rules of this module:
 
 1.  `customer.*` are the profile's attributes and `customer.tags`; `metrics.*` the tenant's behavioural
-    metrics now; `attributes.*` and `context.*` the request's.
+    metrics now; `attributes.*` and `context.*` the request's; `time.now_ms` the instant of the decision,
+    which formulas call `now`.
 2.  A metric is read when something asks for it, so a request pays only for those its rules use. One that
     the customer has no events for is 0; one that the tenant does not have is missing.
 """
@@ -75,6 +76,7 @@ def enrich(
         "metrics": MetricFields(metrics, customer.metrics, now_ms),
         "attributes": request.attributes,
         "context": request.context,
+        "time": {"now_ms": now_ms},
     }
 
 

@@ -53,9 +53,12 @@ class CustomField(Part, frozen=True, kw_only=True):
     """A field that a category gives its offers."""
 
     key: Ref
-    type: Literal["number", "string", "boolean", "date"]
+    type: Literal["number", "string", "boolean", "date", "computed"]
     default: Any = None
     required: bool = False
+    #: Of a computed field: what gives its value, and what it must give (any other value is null).
+    formula: str | None = None
+    output_type: Literal["number", "string", "boolean", "date"] | None = None
 
 
 class Category(Entity, frozen=True, kw_only=True):
@@ -202,7 +205,7 @@ class QualificationRule(Entity, frozen=True, kw_only=True):
     """A condition that a candidate's customer must meet (hard), or that lowers its score (fit)."""
 
     name: Name
-    kind: Literal["attribute_condition", "metric_condition"]
+    kind: Literal["attribute_condition", "metric_condition", "expression"]
     effect: Literal["hard", "fit"] = "hard"
     multiplier: Annotated[float, Meta(ge=0.1, le=1)] | None = None
     scopes: tuple[Scope, ...] = ()

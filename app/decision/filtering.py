@@ -10,9 +10,9 @@ Rules of this module:
 
 from __future__ import annotations
 
-from app.decision.conditions import Environment
 from app.decision.consent import revoked_channels
 from app.decision.decision import CustomerView, DecisionRequest
+from app.decision.failures import Failures
 from app.decision.flow import Candidate, CompiledFlow
 from app.decision.policies import Assessment
 from app.decision.reasons import EXCLUDED_CREATIVE, EXCLUDED_OFFER, Reason, lowest_bit, reason
@@ -42,18 +42,22 @@ def _excluded(candidate: Candidate, offers: frozenset[str], creatives: frozenset
     return None
 
 
-def qualify(shelf: Shelf, flow: CompiledFlow, failed: int, environment: Environment, traced: bool) -> None:
-    """Remove the candidates under a hard rule that the customer fails; `failed` is the mask of those."""
+def qualify(shelf: Shelf, flow: CompiledFlow, failures: Failures, traced: bool) -> None:
+    """Remove the candidates under a hard rule that fails."""
     candidates = shelf.kept
-    shelf.kept = [candidate for candidate in candidates if not candidate.rules & failed]
+    if failures.hard_by_offer:
+        shelf.kept = [candidate for candidate in candidates if not failures.hard_of(candidate)]
+    else:
+        failed = failures.hard
+        shelf.kept = [candidate for candidate in candidates if not candidate.rules & failed]
     if len(shelf.kept) == len(candidates):
         return
     for candidate in candidates:
-        hit = candidate.rules & failed
+        hit = failures.hard_of(candidate)
         if hit:
-            rule = flow.rules.rules[lowest_bit(hit)]
-            numbers = rule.numbers(environment) if traced else {}
-            shelf.removed.append(Removal(candidate, rule.reason, numbers))
+            bit = lowest_bit(hit)
+            numbers = failures.numbers(candidate, bit) if traced else {}
+            shelf.removed.append(Removal(candidate, flow.rules.rules[bit].reason, numbers))
 
 
 def respect_consent(shelf: Shelf, customer: CustomerView) -> None:

@@ -19,9 +19,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from app.decision.computing import Computing, compile_computing
 from app.decision.conditions import Environment
+from app.decision.custom_fields import custom_fields_of
 from app.decision.entities import (
-    Category,
     Channel,
     ContactPolicy,
     Creative,
@@ -71,6 +72,8 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     fill: Callable[[Environment], dict[str, Any]]
     #: The offer's fields as templates see them.
     offer_fields: Mapping[str, Any]
+    #: Its computed fields; None when it has none.
+    computing: Computing | None
 
 
 class Pool(msgspec.Struct, frozen=True):
@@ -89,7 +92,8 @@ class CompiledFlow:
     """A decision flow ready to decide with."""
 
     __slots__ = (
-        "_creatives", "_index", "_offers", "_pools", "definition", "flow_id", "metrics", "policies", "rules",
+        "_computing", "_creatives", "_index", "_offers", "_pools", "definition", "flow_id", "metrics",
+        "policies", "rules",
     )  # fmt: skip
 
     def __init__(self, flow: DecisionFlow, index: EntityIndex, metrics: Mapping[str, CompiledMetric]) -> None:
@@ -107,6 +111,8 @@ class CompiledFlow:
         self._offers = {offer.id: offer for offer in index.all("offers", Offer) if self._offers_it(offer)}
         self._creatives = index.all("creatives", Creative)
         self._pools: dict[_Wanted, Pool] = {}
+        #: By an offer's categories, since many offers share them.
+        self._computing: dict[tuple[str, ...], Computing | None] = {}
 
     def _offers_it(self, offer: Offer) -> bool:
         """Whether an offer is in the flow's inventory and active, schedule aside."""
@@ -198,16 +204,21 @@ class CompiledFlow:
             tie=(-offer.priority, offer.id, -creative.weight, creative.id),
             fill=compile_content(creative.content, creative.format == "html"),
             offer_fields=self._fields_of(offer),
+            computing=self._computing_of(standing.category_ids),
         )
 
     def _fields_of(self, offer: Offer) -> Mapping[str, Any]:
-        """What templates call `offer.*`: id, key, name, the category's defaults and the offer's fields."""
+        """What is called `offer.*`: id, key, name, and its plain custom fields or their defaults."""
         fields: dict[str, Any] = {"id": offer.id, "key": offer.key, "name": offer.name}
-        for category_id in reversed(self._index.categories_of(offer)):
-            category = self._index.category(category_id)
-            if isinstance(category, Category):
-                fields.update({field.key: field.default for field in category.custom_fields})
-        return {**fields, **offer.fields}
+        for key, field in custom_fields_of(self._index.categories_of(offer), self._index).items():
+            if field.type != "computed":
+                fields[key] = field.default
+        return {**fields, **{name: value for name, value in offer.fields.items() if value is not None}}
+
+    def _computing_of(self, category_ids: tuple[str, ...]) -> Computing | None:
+        if category_ids not in self._computing:
+            self._computing[category_ids] = compile_computing(custom_fields_of(category_ids, self._index))
+        return self._computing[category_ids]
 
 
 _NOTHING = Pool()

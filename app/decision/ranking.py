@@ -18,6 +18,7 @@ from collections import Counter
 import msgspec
 
 from app.decision.decision import DecisionRequest
+from app.decision.failures import Failures
 from app.decision.flow import Candidate, CompiledFlow, order_key
 from app.decision.policies import Assessment
 from app.decision.reasons import (
@@ -39,14 +40,14 @@ class Ranked(msgspec.Struct, frozen=True, gc=False):
     scored: Scored
 
 
-def score(shelf: Shelf, flow: CompiledFlow, failed: int) -> None:
-    """Score a shelf's candidates and put them in order; `failed` is the mask of fit rules failed."""
-    if not failed:
+def score(shelf: Shelf, flow: CompiledFlow, failures: Failures) -> None:
+    """Score a shelf's candidates and put them in order."""
+    if not failures.fit and not failures.fit_by_offer:
         shelf.scored = [Scored(candidate, 1.0, candidate.base) for candidate in shelf.kept]
         return
     fits: dict[int, float] = {}
     for candidate in shelf.kept:
-        mask = candidate.rules & failed
+        mask = failures.fit_of(candidate)
         fit = fits.get(mask)
         if fit is None:
             fit = fits[mask] = flow.rules.fit(mask)

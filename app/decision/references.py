@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from app.decision.custom_fields import computed_problems, custom_fields_of, metric_references, value_fits
 from app.decision.entities import (
     BehaviouralMetric,
     Category,
@@ -30,7 +31,6 @@ from app.decision.outcomes import SYSTEM_OUTCOMES, canonical_event_type
 from app.decision.problems import Problem
 from app.decision.qualification import compile_rule
 from app.decision.scopes import SCOPE_KINDS
-from app.decision.validation import value_fits
 
 #: (path, reference, kind it refers to)
 _Reference = tuple[str, str, str]
@@ -87,10 +87,8 @@ def _references(kind: str, entity: Entity) -> Iterator[_Reference]:
             yield encoded[field], reference, target
     if isinstance(entity, QualificationRule | ContactPolicy):
         yield from _scope_references(entity.scopes)
-    if isinstance(entity, QualificationRule):
-        rule = compile_rule(entity)
-        if not isinstance(rule, list) and rule.kind == "metric_condition":
-            yield "config.field", rule.field.removeprefix("metrics."), "behavioral-metrics"
+    for path, metric in _metrics_read(entity):
+        yield path, metric, "behavioral-metrics"
     if isinstance(entity, ContactPolicy):
         limit = compile_limit(entity)
         if not isinstance(limit, list):
@@ -103,6 +101,16 @@ def _references(kind: str, entity: Entity) -> Iterator[_Reference]:
                 yield f"eventTypes[{i}]", key, "outcome-types"
     if isinstance(entity, DecisionFlow):
         yield from _flow_references(entity)
+
+
+def _metrics_read(entity: Entity) -> Iterator[tuple[str, str]]:
+    """The behavioural metrics that an entity reads, each with its path."""
+    if isinstance(entity, QualificationRule):
+        rule = compile_rule(entity)
+        if not isinstance(rule, list):
+            yield from rule.metrics
+    elif isinstance(entity, Category):
+        yield from metric_references(entity)
 
 
 def _scope_references(scopes: tuple[Scope, ...]) -> Iterator[_Reference]:
@@ -134,6 +142,7 @@ def _disagreements(at: str, entity: Entity, index: EntityIndex) -> Iterator[Prob
     """References that exist but contradict each other, and configs that do not compile."""
     if isinstance(entity, Category):
         yield from _category_depth(at, entity, index)
+        yield from computed_problems(at, entity, index)
     elif isinstance(entity, Offer):
         yield from _offer(at, entity, index)
     elif isinstance(entity, Creative):
@@ -163,12 +172,12 @@ def _offer(at: str, offer: Offer, index: EntityIndex) -> Iterator[Problem]:
     if sub_category is not None and sub_category.parent_id != category.id:
         yield Problem(f"{at}.subCategoryId", f"{sub_category.id} is not a subcategory of {category.id}")
     ids = [*index.category_ids(category.id), *([sub_category.id] if sub_category is not None else [])]
-    known = {
-        field.key: field for one in ids if (found := index.category(one)) for field in found.custom_fields
-    }
+    known = custom_fields_of(ids, index)
     for name, value in offer.fields.items():
         if name not in known:
             yield Problem(f"{at}.fields.{name}", f"is not a custom field of category {category.id}")
+        elif known[name].type == "computed":
+            yield Problem(f"{at}.fields.{name}", "is computed by its formula; leave it out")
         elif value is not None and not value_fits(known[name].type, value):
             yield Problem(f"{at}.fields.{name}", f"must be a {known[name].type}")
     for name, field in known.items():
@@ -178,9 +187,16 @@ def _offer(at: str, offer: Offer, index: EntityIndex) -> Iterator[Problem]:
 
 def _rule(at: str, rule: QualificationRule, index: EntityIndex) -> Iterator[Problem]:
     yield from _subcategories(at, rule.scopes, index)
-    compiled = compile_rule(rule, f"{at}.config")
+    names = _field_names(index) if rule.kind == "expression" else frozenset()
+    compiled = compile_rule(rule, f"{at}.config", names)
     if isinstance(compiled, list):
         yield from compiled
+
+
+def _field_names(index: EntityIndex) -> frozenset[str]:
+    """Every custom field that an offer may have."""
+    categories = index.all("categories", Category)
+    return frozenset(field.key for category in categories for field in category.custom_fields)
 
 
 def _policy(at: str, policy: ContactPolicy, index: EntityIndex) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from app.decision.conditions import Environment
 from app.decision.decision import CustomerView, DecisionRequest
 from app.decision.enrichment import enriched_values
 from app.decision.flow import Candidate
+from app.decision.formula import Value
 from app.decision.ranking import Ranked
 from app.decision.reasons import LIMIT, in_words
 from app.decision.shelf import Removal, Shelf
@@ -52,6 +53,7 @@ def write_trace(
     request: DecisionRequest,
     customer: CustomerView,
     environment: Environment,
+    computed: dict[str, dict[str, Value]],
     shelves: list[Shelf],
     filled: list[list[Ranked]],
     watch: Stopwatch,
@@ -62,6 +64,7 @@ def write_trace(
         request: What was asked.
         customer: Of whom.
         environment: What was known.
+        computed: The computed values by offer id.
         shelves: The candidates after all stages.
         filled: What was chosen from each shelf.
         watch: What each stage took.
@@ -75,7 +78,7 @@ def write_trace(
     return Trace(
         stages=(
             EnrichStage(duration=watch.of("enrich"), input=given, output=enriched_values(environment)),
-            ComputeStage(duration=watch.of("compute"), computed={}),
+            ComputeStage(duration=watch.of("compute"), computed=computed),
             _filter_stage(shelves, filled, watch),
             ScoreStage(duration=watch.of("score"), scores=scores),
             RankStage(

@@ -10,8 +10,8 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
+from app.decision.custom_fields import field_problems
 from app.decision.entities import (
     KINDS,
     BehaviouralMetric,
@@ -98,7 +98,7 @@ def _identical(left: object, right: object) -> bool:
 def _contradictions(entity: Entity) -> Iterator[Problem]:
     """What each field allows by itself but the entity does not."""
     if isinstance(entity, Category):
-        yield from _category(entity)
+        yield from field_problems(entity)
     elif isinstance(entity, Offer):
         if entity.start_at is not None and entity.end_at is not None and entity.end_at <= entity.start_at:
             yield Problem("endAt", "must be later than startAt")
@@ -115,25 +115,6 @@ def _contradictions(entity: Entity) -> Iterator[Problem]:
         yield from _flow(entity)
     elif entity.key in SYSTEM_OUTCOMES or entity.key in OUTCOME_ALIASES:
         yield from _outcome(entity)
-
-
-def _category(category: Category) -> Iterator[Problem]:
-    seen: set[str] = set()
-    for i, field in enumerate(category.custom_fields):
-        if field.key in seen:
-            yield Problem(f"customFields[{i}].key", f"{field.key} is used twice")
-        seen.add(field.key)
-        if field.default is not None and not value_fits(field.type, field.default):
-            yield Problem(f"customFields[{i}].default", f"must be a {field.type}")
-
-
-def value_fits(wanted: str, value: Any) -> bool:
-    """Whether a value is of a custom field's type."""
-    if wanted == "number":
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if wanted == "boolean":
-        return isinstance(value, bool)
-    return isinstance(value, str)
 
 
 def _rule(rule: QualificationRule) -> Iterator[Problem]:

@@ -103,7 +103,7 @@ def test_batch_channels_count_the_decision_itself_unless_told(fields: dict[str, 
         ("offers", {"startAt": "2026-01-02T00:00:00Z", "endAt": "2026-01-02T01:00:00+01:00"}, {"endAt"}),
         ("offers", {"budget": {"maxPerDay": 5}}, {"budget"}),
         ("offers", {"status": "live"}, {"status"}),
-        ("categories", {"customFields": [{"key": "a"}, {"key": "a", "type": "computed"}]},
+        ("categories", {"customFields": [{"key": "a"}, {"key": "a", "type": "derived"}]},
          {"customFields[0].type", "customFields[1].type"}),
         ("categories", {"customFields": [{"key": "a", "type": "number", "default": "x"}]},
          {"customFields[0].default"}),
@@ -119,7 +119,9 @@ def test_batch_channels_count_the_decision_itself_unless_told(fields: dict[str, 
         ("behavioral-metrics", {"key": "a.b"}, {"key"}),
         ("outcome-types", {"key": "click"}, {"key"}),
         ("outcome-types", {"key": "conversion"}, {"key"}),
-        ("qualification-rules", {"kind": "expression"}, {"kind"}),
+        ("qualification-rules", {"kind": "expression"},
+         {"config.field", "config.operator", "config.value", "config.formula"}),
+        ("qualification-rules", {"kind": "expression", "config": {"formula": "1 +"}}, {"config.formula"}),
         ("qualification-rules", {"effect": "fit"}, {"multiplier"}),
         ("qualification-rules", {"multiplier": 0.5}, {"multiplier"}),
         ("qualification-rules", {"effect": "fit", "multiplier": 0.05}, {"multiplier"}),
@@ -146,7 +148,7 @@ def test_every_problem_comes_at_once_with_its_path(
 
 def test_a_kind_that_is_not_built_is_refused_by_naming_those_that_are() -> None:
     for kind, wanted in (
-        ("qualification-rules", "must be one of: attribute_condition, metric_condition"),
+        ("qualification-rules", "must be one of: attribute_condition, metric_condition, expression"),
         ("contact-policies", "must be one of: frequency_cap, cooldown"),
     ):
         assert [problem.message for problem in refused(kind, kind="budget_exhausted")] == [wanted]
