@@ -22,8 +22,8 @@ DATES = {
     "9999-12-31T23:59-23:59": 253_402_387_080_000,
 }
 _POWERS = {
-    "?": 1, "||": 2, "&&": 3, "==": 4, "!=": 4, "<": 5, "<=": 5, ">": 5, ">=": 5, "+": 6, "-": 6, "*": 7, "/": 7,
-    "%": 7,
+    "?": 1, "||": 2, "&&": 3, "==": 4, "!=": 4, "<": 5, "<=": 5, ">": 5, ">=": 5, "+": 6, "-": 6, "*": 7,
+    "/": 7, "%": 7,
 }  # fmt: skip
 _UNARY, _ATOM = 8, 9
 _LOOSE = ("==", "!=", "<", "<=", ">", ">=")
@@ -210,8 +210,8 @@ def _rounded(value: Any, digits: Any = 0) -> Any:
     """By the digits of the shortest way to write the number."""
     if digits not in range(16):
         return None
-    if isinstance(value, int):
-        return value
+    if value == math.trunc(value):
+        return _whole(math.trunc(value), value) if digits == 0 else value
     shift = 10 ** int(digits)
     written_as = Fraction(repr(value))
     halves = math.floor(abs(written_as) * shift + Fraction(1, 2)) * (1 if written_as >= 0 else -1)

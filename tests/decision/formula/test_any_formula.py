@@ -19,16 +19,17 @@ from tests.decision.formula.building import compiled, environment
 from tests.decision.formula.reference import TREES, Tree, evaluated, written
 
 PIECES = st.sampled_from(
-    ["a", "`b-c`", "customer.x", "metrics.m", "now", "null", "true", "1", "0.5", "1e308", "9" * 19, "'t'", '"',
-     "'", "`", "\\", "+", "-", "*", "/", "%", "(", ")", ",", "?", ":", "&&", "||", "!", "==", "!=", "<", "<=",
+    ["a", "`b-c`", "customer.x", "metrics.m", "now", "null", "true", "1", "0.5", "1e308", "9" * 19, "'t'",
+     '"', "'", "`", "\\", "+", "-", "*", "/", "%", "(", ")", ",", "?", ":", "&&", "||", "!", "==", "!=", "<",
      "if(", "len(", "round(", "concat(", "coalesce(", "days_between(", "max(", "&", "|", "=", ".", "#", " ",
      "\n", "\t", "\x00", "é", "\ud800", "😀", "__class__", "x.__dict__", "lambda", "1e", "1.", ".5"]
 )  # fmt: skip
 ANY_TEXT = st.text(max_size=40) | st.lists(PIECES, max_size=30).map("".join)
 WILD = ANY_JSON | st.sampled_from(
     [math.nan, math.inf, -math.inf, 10**400, -(10**400), 2**63, 1e308, 5e-324, "x" * TEXT_MAX, "x" * 20_000,
-     "ß" * TEXT_MAX, [[[1]]], (1, 2), {"x": {"x": 1}}, datetime(2026, 1, 1, tzinfo=UTC), b"x", object(), "\ud800",
-     "2026-02-30", "2026-01-01T24:00Z", "0001-01-01T00:00+23:59", "9999-12-31T23:59-23:59", 253_402_300_800_000]
+     "ß" * TEXT_MAX, "\ud800", [[[1]]], (1, 2), {"x": {"x": 1}}, datetime(2026, 1, 1, tzinfo=UTC), b"x",
+     "2026-02-30", "2026-01-01T24:00Z", "0001-01-01T00:00+23:59", "9999-12-31T23:59-23:59",
+     object(), 253_402_300_800_000]
 )  # fmt: skip
 SPACE = st.dictionaries(st.sampled_from(["a", "b-c", "x", "m", "q r"]), WILD)
 ENVIRONMENTS = st.builds(environment, SPACE, customer=SPACE, metrics=SPACE, context=SPACE)
@@ -44,7 +45,7 @@ def assert_bounded(value: object) -> None:
     assert not isinstance(value, float) or math.isfinite(value)
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(text=ANY_TEXT, where=ENVIRONMENTS)
 def test_any_text_is_a_formula_or_is_refused_at_a_place_in_it(text: str, where: Any) -> None:
     formula = compile_formula(text)
@@ -64,7 +65,7 @@ def test_what_is_no_text_is_refused(text: object) -> None:
         assert isinstance(compile_formula(text), list)
 
 
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(tree=TREES, where=ENVIRONMENTS, spaced=st.booleans())
 def test_a_second_reading_of_any_tree_agrees(tree: Tree, where: Any, spaced: bool) -> None:
     text = written(tree, spaced)
