@@ -39,7 +39,8 @@ def check_command(
 ) -> None:
     """Say whether TEXT is a formula, what it reads and what it gives, or where it is wrong. TEXT - is stdin.
 
-    What is not set is missing, so null. Before a TEXT that begins with a minus write --, after the options. docs/concepts/formulas.md describes the language.
+    What is not set is missing, so null. Before a TEXT that begins with a minus write --, behind the
+    options. docs/concepts/formulas.md describes the language.
 
     \b
     Exit codes: 0 it is a formula, 1 it is not, 2 wrong options.
