@@ -8,7 +8,10 @@ import msgspec
 import pytest
 
 from app.decision.catalogue import check_tenant, compile_tenant, users_of
+from app.decision.conditions import Environment
 from app.decision.decide import CustomerView
+from app.decision.failures import Failures
+from app.decision.offer_values import OfferValues
 from app.decision.state import Profile
 from tests.decision.building import SHOP, creatives, decided, loaded, shop
 
@@ -135,7 +138,41 @@ def test_names_and_metrics_of_a_rule_must_exist() -> None:
     assert creatives(decided(compile_tenant("t", entities))) == []
 
 
-def test_offers_share_a_rule_but_not_its_result_between_creatives() -> None:
-    scopes = [{"scope": "creative", "id": "house-mail"}]
-    rules = [expression("fee < 50", "mail", scopes=scopes), expression("fee == 100", "all")]
-    assert creatives(decided(catalogue_with(*rules))) == ["house-site"]
+@pytest.mark.parametrize(("only", "left"), [("house-mail", "house-site"), ("house-site", "house-mail")])
+def test_creatives_of_an_offer_may_be_under_different_rules(only: str, left: str) -> None:
+    scopes = [{"scope": "creative", "id": only}]
+    rules = [expression("fee < 50", "one", scopes=scopes), expression("fee == 100", "all")]
+    assert creatives(decided(catalogue_with(*rules))) == [left]
+
+
+def test_a_rule_is_evaluated_once_for_each_offer_that_it_is_about() -> None:
+    asked: list[str] = []
+
+    class Counting(dict[str, Any]):
+        def get(self, name: str, default: object = None, /) -> object:
+            asked.append(name)
+            return super().get(name, default)
+
+    rules = [
+        expression("cost > customer.x", "loans", scopes=[{"scope": "category", "id": "loans"}]),
+        expression("coalesce(fee, 1) > customer.y", "all", effect="fit", multiplier=0.5),
+        expression("customer.z", "once"),
+    ]
+    flow = catalogue_with(*rules).resolve_flow(None, None, None)
+    spaces: dict[str, Any] = {name: {} for name in ("metrics", "attributes", "context", "time")}
+    environment: Environment = {**spaces, "customer": Counting(x=1, y=50)}
+    failures = Failures(flow.rules, environment, OfferValues(environment))
+    pool = flow.pool(None, None, None).candidates
+    assert asked == ["z"]
+    for _ in range(2):
+        found = {one.creative.id: (failures.hard_of(one), failures.fit_of(one)) for one in pool}
+    assert sorted(asked) == ["x"] * 2 + ["y"] * 3 + ["z"]
+    ids = [rule.reason.rule_id for rule in flow.rules.rules]
+    all_bit, once = 1 << ids.index("all"), 1 << ids.index("once")
+    assert found == {
+        "card-mail": (once, all_bit),
+        "card-site": (once, all_bit),
+        "house-mail": (once, 0),
+        "house-site": (once, 0),
+        "car-mail": (once, all_bit),
+    }
