@@ -11,6 +11,7 @@ import click
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "catalog": ("app.commands.catalog:catalog", "Import and export a tenant's catalogue."),
     "demo": ("app.commands.demo:demo", "Run a broker and a worker here, with sample customers."),
+    "formula": ("app.commands.formula:formula", "Try out formulas of computed fields and expressions."),
     "worker": ("app.commands.worker:worker", "Run one worker, or several, until SIGTERM."),
 }
 
@@ -53,6 +54,7 @@ def main() -> None:
       offertide worker --workers 4
       offertide catalog import config/samples/music-shop.yaml
       offertide catalog export --tenant demo --output demo.yaml
+      offertide formula check 'customer.age >= 18' --set customer.age=40
     """
 
 

@@ -13,7 +13,24 @@ SCALARS = st.one_of(
     st.floats(),
     st.text(max_size=8),
     st.sampled_from(
-        ["a", "b", "global", "offer", "all", "active", "fit", "count", "2026-01-01T00:00:00Z", 1, 0]
+        [
+            "computed",
+            "a + 1",
+            "b * customer.x",
+            "1 +",
+            "number",
+            "a",
+            "b",
+            "global",
+            "offer",
+            "all",
+            "active",
+            "fit",
+            "count",
+            "2026-01-01T00:00:00Z",
+            1,
+            0,
+        ]
     ),
 )
 ANY_JSON = st.recursive(
@@ -29,7 +46,8 @@ def nearly(*names: str) -> st.SearchStrategy[dict[str, Any]]:
         {},
         optional=dict.fromkeys(
             ["scope", "id", "ids", "field", "operator", "value", "key", "type", "perDay", "max", "windowMs",
-             "cooldownMs", "channelId", "method", "floor", "ruleIds", "default"],
+             "cooldownMs", "channelId", "method", "floor", "ruleIds", "default",
+             "formula", "outputType"],
             SCALARS | st.lists(SCALARS, max_size=2),
         ),
     )  # fmt: skip

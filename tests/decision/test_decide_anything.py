@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,6 +31,25 @@ def rule(number: int, field: str, operator: str, **config: Any) -> dict[str, Any
     }
 
 
+#: What reads whatever a customer or a request holds, alone and for each offer.
+FORMULAS = (
+    "customer.x + attributes.x * context.y - metrics.m / attributes.y",
+    "-customer.y % customer.x == context.x && !(attributes.x.y < customer.x) || customer.tags",
+    "round(customer.x, attributes.y) + floor(context.x) + ceil(attributes.x) + abs(customer.y)",
+    "concat(upper(customer.x), lower(context.x), customer.y, attributes.x, len(customer.tags))",
+    "days_between(customer.x, now) + days_between(attributes.x, context.x)",
+    "min(customer.x, fee) + max(attributes.x.y, fee) + c0",
+    "coalesce(customer.x, attributes.x, fee) ? c1 : if(context.x, c2, c3)",
+)
+FIELDS = [
+    {"key": "fee", "type": "number", "default": 2},
+    *[
+        {"key": f"c{i}", "type": "computed", "formula": formula}
+        for i, formula in enumerate((*FORMULAS, "c6 + c5", "c7 == c4", "c8 ? c3 : c0"))
+    ],
+]
+
+
 def catalogue_of_everything() -> TenantCatalogue:
     """Every operator on every namespace, a metric, policies, and templates that read it all."""
     fields = ("customer.x", "customer.tags", "attributes.x.y", "context.x")
@@ -43,9 +63,17 @@ def catalogue_of_everything() -> TenantCatalogue:
         "kind": "metric_condition",
         "config": {"field": "m", "operator": "gt", "value": 1},
     }
-    content = {"a": "{{ x }} {{ customer.tags }} {{ attributes.x.y | none }} {{ metrics.m }} {{ context.x }}"}
+    expressions = [
+        {**rule(100 + i, "x", "eq"), "kind": "expression", "config": {"formula": formula}}
+        for i, formula in enumerate(FORMULAS)
+    ]
+    content = {
+        "a": "{{ x }} {{ customer.tags }} {{ attributes.x.y | none }} {{ metrics.m }} {{ context.x }}",
+        "b": "{{ c0 }} {{ personalization.c9 }}",
+    }
     return shop(
-        qualification_rules=[*rules, metric_rule],
+        qualification_rules=[*rules, metric_rule, *expressions],
+        categories=[{"id": "cards", "name": "Cards", "customFields": FIELDS}],
         contact_policies=[policy("frequency_cap", {"perDay": 2, "total": 5}, ("category", "loans"))],
         behavioral_metrics=[
             {"id": "m", "key": "m", "aggregate": "count", "eventTypes": ["page"], "windowMs": 60_000}
@@ -105,3 +133,7 @@ def test_any_customer_and_request_get_a_decision(
         assert len(result.decisions) + sum(result.removals.values()) == 5
     assert [one.rank for one in result.decisions] == list(range(1, len(result.decisions) + 1))
     assert all(0 <= one.score <= 1 for one in result.decisions)
+    for one in result.decisions:
+        keys = [f"c{i}" for i in range(10)] if one.offer_id == "card" else []
+        assert sorted(one.personalization) == keys
+        msgspec.json.encode(one)
