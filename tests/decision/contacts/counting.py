@@ -30,7 +30,7 @@ def folded(history: Iterable[Contact], now_ms: int = NOW_MS) -> Customer:
 
 
 def counted(customer: Customer, where: Where, after_ms: int | None) -> int:
-    """The contacts that a reader counts there in the window that begins after an instant; None is for ever."""
+    """The contacts that a reader counts there in the window that begins after an instant; None: for ever."""
     contacts = sum(_within(one.at_ms, after_ms) and _there(one, where) for one in customer.contacts)
     totals = [one for one in customer.totals if _within(one.last_ms, after_ms) and _there(one, where)]
     return contacts + sum(one.count for one in totals)
