@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from app.decision.state import Contact, Recommendation
+from app.decision.state import Contact, Recommendation, Reserved
 
 #: Decisions of one partition that may wait for their fold. Kafka away for long would make them grow for ever.
 OVERLAYS_MAX = 10_000
@@ -28,6 +28,7 @@ class Overlay(msgspec.Struct, frozen=True):
     customer: bytes
     recommendation: Recommendation
     contacts: tuple[Contact, ...]
+    reserved: tuple[Reserved, ...] = ()
 
 
 class Overlays:
