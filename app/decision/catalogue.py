@@ -12,11 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from app.decision.entities import BehaviouralMetric, DecisionFlow, Entity, OutcomeType, TenantSettings
+from app.decision.entities import (
+    BehaviouralMetric,
+    ContactPolicy,
+    DecisionFlow,
+    Entity,
+    OutcomeType,
+    TenantSettings,
+)
 from app.decision.flow import CompiledFlow, compile_flow
 from app.decision.index import EntityIndex, EntityKey
 from app.decision.metrics import CompiledMetric, compile_metric
 from app.decision.outcomes import OUTCOME_ALIASES, SYSTEM_OUTCOMES, canonical_event_type
+from app.decision.policies import SuppressionIndex, index_suppressions
 from app.decision.problems import Problem
 from app.decision.references import check_tenant, users_of
 from app.decision.routing import ChannelChoice, Router
@@ -46,6 +54,7 @@ class TenantCatalogue(EntityIndex):
         "flows",
         "metrics",
         "settings",
+        "suppressions",
         "tenant_id",
     )
 
@@ -71,6 +80,10 @@ class TenantCatalogue(EntityIndex):
             for flow in self.all("decision-flows", DecisionFlow)
             if flow.status == "active"
         }
+        #: What each outcome closes under the active contact policies; see `suppressions_for`.
+        self.suppressions: SuppressionIndex = index_suppressions(
+            self.all("contact-policies", ContactPolicy), self
+        )
         self._router = Router(self, self.flows)
 
     def _compile_metrics(self) -> Mapping[str, CompiledMetric]:

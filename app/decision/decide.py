@@ -29,6 +29,7 @@ from app.decision.policies import Assessment
 from app.decision.ranking import Ranked, Ranking, score
 from app.decision.reasons import LIMIT
 from app.decision.scoring import explained
+from app.decision.segments import Memberships
 from app.decision.shared import NOTHING_SHARED, Shared
 from app.decision.shelf import Shelf, stock
 from app.decision.tracing import Stopwatch, write_trace
@@ -65,7 +66,8 @@ def decide(
     if watch:
         watch.lap("enrich")
         watch.lap("compute")
-    assessment = flow.policies.assess(customer.contacts, now_ms)
+    in_segment = Memberships(flow.segments, lambda: environment, request.segments).in_segment
+    assessment = flow.policies.assess(customer, environment, now_ms, in_segment, shared.budgets)
     failed_hard, failed_fit = flow.rules.failed(environment)
     qualified = _filter(flow, request, customer, shelves, environment, assessment, failed_hard)
     after_contact_policy = sum([len(shelf.kept) for shelf in shelves])

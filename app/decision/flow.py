@@ -33,11 +33,12 @@ from app.decision.entities import (
 )
 from app.decision.index import EntityIndex
 from app.decision.metrics import CompiledMetric
-from app.decision.policies import PolicyBoard
+from app.decision.policies import Claim, PolicyBoard
 from app.decision.qualification import RuleBoard
 from app.decision.rendering import compile_content
 from app.decision.scopes import Standing
 from app.decision.scoring import base_score
+from app.decision.segments import compile_segments
 
 E = TypeVar("E", bound=Entity)
 
@@ -61,8 +62,8 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     rules: int
     #: The policy entries that can remove it, as a mask of the flow's `PolicyBoard`.
     policies: int
-    #: The policy entries whose room it uses up when taken, as bits.
-    uses: tuple[int, ...]
+    #: All that those policies see of it.
+    claim: Claim
     #: The offer's schedule: from (inclusive) until (exclusive), epoch ms.
     start_ms: int
     end_ms: int
@@ -90,6 +91,7 @@ class CompiledFlow:
 
     __slots__ = (
         "_creatives", "_index", "_offers", "_pools", "definition", "flow_id", "metrics", "policies", "rules",
+        "segments",
     )  # fmt: skip
 
     def __init__(self, flow: DecisionFlow, index: EntityIndex, metrics: Mapping[str, CompiledMetric]) -> None:
@@ -103,6 +105,8 @@ class CompiledFlow:
         self.policies = PolicyBoard(
             _chosen("contact-policies", flow.contact_policies.policy_ids, index, ContactPolicy), index
         )
+        #: The filters of the tenant's active segments, by id.
+        self.segments = compile_segments(index)
         self._index = index
         self._offers = {offer.id: offer for offer in index.all("offers", Offer) if self._offers_it(offer)}
         self._creatives = index.all("creatives", Creative)
@@ -183,6 +187,7 @@ class CompiledFlow:
             placement_id=placement.id if placement is not None else creative.placement_id,
         )
         category = self._index.category(offer.category_id)
+        claim = self.policies.claim(offer, creative, standing)
         return Candidate(
             offer=offer,
             creative=creative,
@@ -191,8 +196,8 @@ class CompiledFlow:
             standing=standing,
             base=base_score(offer),
             rules=self.rules.mask(standing),
-            policies=self.policies.blocking(standing, offer.mandatory),
-            uses=self.policies.used(standing),
+            policies=claim.mask,
+            claim=claim,
             start_ms=_epoch_ms(offer.start_at, _ALWAYS_MS[0]),
             end_ms=_epoch_ms(offer.end_at, _ALWAYS_MS[1]),
             tie=(-offer.priority, offer.id, -creative.weight, creative.id),
