@@ -121,7 +121,11 @@ class LocalClock:
             follows = (begins + timedelta(days=32)).replace(day=1)
         else:
             follows = begins + {"hour": timedelta(hours=1), "day": timedelta(1), "week": timedelta(7)}[unit]
-        return first_instant_ms(self.zone, follows)
+        ends_ms = first_instant_ms(self.zone, follows)
+        if ends_ms > self.now_ms:
+            return ends_ms
+        # Clocks that go back by two hours at once showed the next hour before: it comes again.
+        return _epoch_ms(follows.replace(tzinfo=self.zone, fold=1))
 
     def _beginning(self, unit: Unit) -> datetime:
         local = self.local.replace(tzinfo=None, fold=0)
