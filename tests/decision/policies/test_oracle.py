@@ -260,8 +260,8 @@ class Oracle:
 
     def compared(
         self, policy: dict[str, Any], scope: dict[str, Any], candidate: Contact
-    ) -> list[tuple[int, int, bool]]:
-        """(count, maximum, inexact) of each window of a policy in a scope; it blocks at the maximum."""
+    ) -> list[tuple[int, bool, int]]:
+        """(count, inexact, maximum) of each window of a policy in a scope; it blocks at the maximum."""
         config, calendar, kind = policy["config"], policy["calendar"], policy["kind"]
         channels = config.get("channels") or CHANNELS
         inside = self.counts(config.get("windowMs", config.get("cooldownMs")), calendar)
@@ -299,7 +299,7 @@ class Oracle:
             return []
         return [(*self.count(inside, related[kind]), config.get("max", 1))]
 
-    def blocking(self, candidate: Contact) -> list[tuple[dict[str, Any], list[tuple[int, int, bool]]]]:
+    def blocking(self, candidate: Contact) -> list[tuple[dict[str, Any], list[tuple[int, bool, int]]]]:
         """The policies that remove a candidate, the reason first, each with what it compared."""
         mandatory = dict(zip(OFFERS, self.world.mandatory, strict=True))[candidate.offer_id]
         lifted = any(one["kind"] == "allow_override" and self.holds(one, candidate) for one in self.order)
