@@ -10,6 +10,7 @@ import msgspec
 from app.decision.computing import Computing
 from app.decision.conditions import Environment
 from app.decision.entities import Channel, Creative, Offer
+from app.decision.policies import Claim
 from app.decision.scopes import Standing
 
 
@@ -27,8 +28,8 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     rules: int
     #: The policy entries that can remove it, as a mask of the flow's `PolicyBoard`.
     policies: int
-    #: The policy entries whose room it uses up when taken, as bits.
-    uses: tuple[int, ...]
+    #: All that those policies see of it.
+    claim: Claim
     #: The offer's schedule: from (inclusive) until (exclusive), epoch ms.
     start_ms: int
     end_ms: int

@@ -12,11 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from app.decision.entities import BehaviouralMetric, DecisionFlow, Entity, OutcomeType, TenantSettings
+from app.decision.entities import (
+    BehaviouralMetric,
+    ContactPolicy,
+    DecisionFlow,
+    Entity,
+    OutcomeType,
+    TenantSettings,
+)
 from app.decision.flow import CompiledFlow, compile_flow
 from app.decision.index import EntityIndex, EntityKey
 from app.decision.metrics import CompiledMetric, compile_metric
 from app.decision.outcomes import OUTCOME_ALIASES, SYSTEM_OUTCOMES, canonical_event_type
+from app.decision.policies import SuppressionIndex, index_suppressions, suppressions_for
 from app.decision.problems import Problem
 from app.decision.references import check_tenant, users_of
 from app.decision.routing import ChannelChoice, Router
@@ -49,6 +57,7 @@ class TenantCatalogue(EntityIndex):
         "metrics",
         "settings",
         "suppressing_outcomes",
+        "suppressions",
         "tenant_id",
     )
 
@@ -74,8 +83,12 @@ class TenantCatalogue(EntityIndex):
             for flow in self.all("decision-flows", DecisionFlow)
             if flow.status == "active"
         }
+        #: What each outcome closes under the active contact policies; see `suppressions_for`.
+        self.suppressions: SuppressionIndex = index_suppressions(
+            self.all("contact-policies", ContactPolicy), self
+        )
         #: Outcome keys that `suppressions_of` may have an answer for.
-        self.suppressing_outcomes: frozenset[str] = frozenset()
+        self.suppressing_outcomes = frozenset(self.suppressions)
         self._router = Router(self, self.flows)
 
     def _compile_metrics(self) -> Mapping[str, CompiledMetric]:
@@ -113,7 +126,7 @@ class TenantCatalogue(EntityIndex):
             standing: Where what was responded to stands.
             at_ms: When it happened, epoch ms; suppressions hold from then.
         """
-        return ()
+        return suppressions_for(self.suppressions, outcome, standing, at_ms)
 
     def resolve_channel(self, name: str) -> ChannelChoice | None:
         """What a request means by a channel's id, key or type; None when it is none of them."""

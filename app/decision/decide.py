@@ -35,6 +35,7 @@ from app.decision.scoring.context import ScoringContext
 from app.decision.scoring.exploring import explorer
 from app.decision.scoring.scorer import Method, Scorer
 from app.decision.scoring.stage import explained, score
+from app.decision.segments import Memberships
 from app.decision.shared import NOTHING_SHARED, Shared
 from app.decision.shelf import Shelf, stock
 from app.decision.tracing import Stopwatch, write_trace
@@ -74,7 +75,8 @@ def decide(
         watch.lap("enrich")
         computed = offers.all_computed(one for shelf in shelves for one in shelf.candidates)
         watch.lap("compute")
-    assessment = flow.policies.assess(customer.contacts, now_ms)
+    in_segment = Memberships(flow.segments, lambda: environment, request.segments).in_segment
+    assessment = flow.policies.assess(customer, environment, now_ms, in_segment, shared.budgets)
     failures = Failures(flow.rules, environment, offers)
     qualified = _filter(flow, request, customer, shelves, assessment, failures)
     after_contact_policy = sum([len(shelf.kept) for shelf in shelves])

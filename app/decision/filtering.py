@@ -83,12 +83,15 @@ def respect_consent(shelf: Shelf, customer: CustomerView) -> None:
 def apply_policies(shelf: Shelf, flow: CompiledFlow, assessment: Assessment, traced: bool) -> None:
     """Remove the candidates that a contact policy blocks."""
     candidates, blocked = shelf.kept, assessment.blocked
-    shelf.kept = [candidate for candidate in candidates if not candidate.policies & blocked]
+    if assessment.plain:
+        shelf.kept = [candidate for candidate in candidates if not candidate.policies & blocked]
+    else:
+        shelf.kept = [candidate for candidate in candidates if not assessment.removing(candidate.claim)]
     if len(shelf.kept) == len(candidates):
         return
     for candidate in candidates:
-        hit = candidate.policies & blocked
+        hit = assessment.removing(candidate.claim)
         if hit:
             bit = lowest_bit(hit)
-            numbers = assessment.numbers(bit) if traced else {}
+            numbers = assessment.numbers(bit, candidate.claim) if traced else {}
             shelf.removed.append(Removal(candidate, flow.policies.entries[bit].reason, numbers))

@@ -38,6 +38,7 @@ from app.decision.rendering import compile_content
 from app.decision.scopes import Standing
 from app.decision.scoring.base import base_score
 from app.decision.scoring.scorer import by_priority, compile_scoring
+from app.decision.segments import compile_segments
 
 E = TypeVar("E", bound=Entity)
 
@@ -52,7 +53,7 @@ class CompiledFlow:
 
     __slots__ = (
         "_computing", "_creatives", "_index", "_offers", "_pools", "definition", "flow_id", "metrics",
-        "policies", "rules", "scorer",
+        "policies", "rules", "scorer", "segments",
     )  # fmt: skip
 
     def __init__(self, flow: DecisionFlow, index: EntityIndex, metrics: Mapping[str, CompiledMetric]) -> None:
@@ -68,6 +69,8 @@ class CompiledFlow:
         )
         scorer = compile_scoring(flow.scoring, index)
         self.scorer = by_priority(flow.scoring.floor) if isinstance(scorer, list) else scorer
+        #: The filters of the tenant's active segments, by id.
+        self.segments = compile_segments(index)
         self._index = index
         self._offers = {offer.id: offer for offer in index.all("offers", Offer) if self._offers_it(offer)}
         self._creatives = index.all("creatives", Creative)
@@ -150,6 +153,7 @@ class CompiledFlow:
             placement_id=placement.id if placement is not None else creative.placement_id,
         )
         category = self._index.category(offer.category_id)
+        claim = self.policies.claim(offer, creative, standing)
         return Candidate(
             offer=offer,
             creative=creative,
@@ -158,8 +162,8 @@ class CompiledFlow:
             standing=standing,
             base=base_score(offer),
             rules=self.rules.mask(standing),
-            policies=self.policies.blocking(standing, offer.mandatory),
-            uses=self.policies.used(standing),
+            policies=claim.mask,
+            claim=claim,
             start_ms=_epoch_ms(offer.start_at, _ALWAYS_MS[0]),
             end_ms=_epoch_ms(offer.end_at, _ALWAYS_MS[1]),
             tie=(-offer.priority, offer.id, -creative.weight, creative.id),

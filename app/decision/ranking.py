@@ -124,7 +124,7 @@ class Ranking:
         candidate = choice.scored.candidate
         self._offers_here.add(candidate.offer.id)
         self._by_category[candidate.offer.category_id] += 1
-        self._assessment.take(candidate.uses)
+        self._assessment.take(candidate.claim)
         ranked = Ranked(
             len(self.ranked) + 1, choice.scored, choice.probability, choice.draws, choice.explored
         )
@@ -142,11 +142,16 @@ class Ranking:
         most = self._settings.max_per_category
         if most is not None and self._by_category[candidate.offer.category_id] >= most:
             return Removal(candidate, MAX_PER_CATEGORY, {"count": most, "max": most})
-        hit = candidate.policies & self._assessment.blocked
+        assessment = self._assessment
+        hit = (
+            candidate.policies & assessment.blocked
+            if assessment.plain
+            else assessment.removing(candidate.claim)
+        )
         if not hit:
             return None
         bit = lowest_bit(hit)
-        numbers = self._assessment.numbers(bit) if self._traced else {}
+        numbers = assessment.numbers(bit, candidate.claim) if self._traced else {}
         return Removal(candidate, self._flow.policies.entries[bit].rank_reason, numbers)
 
     def _repeated(self, candidate: Candidate) -> Reason | None:

@@ -27,8 +27,8 @@ from app.decision.entities import (
     Scoring,
 )
 from app.decision.index import SINGLE_REFERENCES, EntityIndex, EntityKey
-from app.decision.limits import compile_limit
 from app.decision.outcomes import SYSTEM_OUTCOMES, canonical_event_type
+from app.decision.policies import compile_policy
 from app.decision.problems import Problem
 from app.decision.qualification import compile_rule
 from app.decision.scopes import SCOPE_KINDS
@@ -92,10 +92,9 @@ def _references(kind: str, entity: Entity) -> Iterator[_Reference]:
     for path, metric in _metrics_read(entity):
         yield path, metric, "behavioral-metrics"
     if isinstance(entity, ContactPolicy):
-        limit = compile_limit(entity)
-        if not isinstance(limit, list):
-            for i, reference in enumerate(limit.channels):
-                yield f"config.channels[{i}]", reference, "channels"
+        policy = compile_policy(entity)
+        if not isinstance(policy, list):
+            yield from policy.references()
     if isinstance(entity, BehaviouralMetric):
         for i, event_type in enumerate(entity.event_types):
             key = canonical_event_type(event_type).removeprefix("outcome.")
@@ -206,9 +205,9 @@ def _field_names(index: EntityIndex) -> frozenset[str]:
 
 def _policy(at: str, policy: ContactPolicy, index: EntityIndex) -> Iterator[Problem]:
     yield from _subcategories(at, policy.scopes, index)
-    limit = compile_limit(policy, f"{at}.config")
-    if isinstance(limit, list):
-        yield from limit
+    compiled = compile_policy(policy, at)
+    if isinstance(compiled, list):
+        yield from compiled
 
 
 def _subcategories(at: str, scopes: tuple[Scope, ...], index: EntityIndex) -> Iterator[Problem]:

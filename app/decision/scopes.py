@@ -6,6 +6,7 @@ Rules of this module:
     candidate carries the mask of the bits whose scope it stands in; what blocks a customer is a mask too,
     so that a candidate's check is one AND, and its reason the lowest bit.
 2.  A category scope holds for offers of the category and of its subcategories.
+3.  A segment is where customers stand, not candidates: no candidate's mask has its bits.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ SCOPE_KINDS: dict[str, str] = {
     "offer": "offers",
     "creative": "creatives",
     "placement": "placements",
+    "segment": "segments",
 }
 
-#: A scope as it is looked up: dimension and id, (`global`, "") for everywhere.
+#: A scope as it is looked up: dimension and id, (`global`, "") for everywhere. A subcategory's is `category`.
 Where = tuple[str, str]
 EVERYWHERE: Where = ("global", "")
 

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import msgspec
 
-from app.decision.segments import Log
+from app.decision.customer_log import Log
 
 DAY_MS = 86_400_000
 

@@ -18,6 +18,7 @@ from app.decision.entities import (
     Category,
     Channel,
     ContactPolicy,
+    Creative,
     DecisionFlow,
     Entity,
     Model,
@@ -26,31 +27,23 @@ from app.decision.entities import (
     QualificationRule,
     Route,
     Scope,
+    TenantSettings,
 )
-from app.decision.limits import compile_limit
 from app.decision.loading import load_struct
 from app.decision.outcomes import OUTCOME_ALIASES, SYSTEM_OUTCOMES
+from app.decision.policies import budget_problems, compile_policy, find_zone
 from app.decision.problems import Problem
 from app.decision.qualification import compile_rule
 from app.decision.scoring.scorer import compile_entity
 
 #: By kind and path: the values that change nothing, and why any other is refused.
 _WITHOUT_EFFECT: Mapping[str, Mapping[str, tuple[tuple[object, ...], str]]] = {
-    "offers": {
-        "budget": ((None, {}), "budgets are not enforced in this version; leave budget out"),
-    },
-    "creatives": {
-        "budget": ((None, {}), "budgets are not enforced in this version; leave budget out"),
-    },
     "decision-flows": {
         "enrich": ((None, {}, {"fields": []}), "every attribute and metric is at hand; leave enrich out"),
         "filters": ((None, []), "filters are not evaluated in this version; use qualification rules"),
         "experimentId": ((None,), "experiments are not run in this version; leave it out"),
         "fallbackOfferIds": ((None, []), "flows do not fall back in this version; leave it out"),
         "latencyBudgetMs": ((None, 50), "latency budgets are not enforced in this version; leave it out"),
-    },
-    "contact-policies": {
-        "calendar": ((None, False), "windows are rolling in this version; leave it out or false"),
     },
     "behavioral-metrics": {
         "filter": ((None, {}), "metrics count every event of their types in this version; leave filter out"),
@@ -103,18 +96,24 @@ def _contradictions(entity: Entity) -> Iterator[Problem]:
     elif isinstance(entity, Offer):
         if entity.start_at is not None and entity.end_at is not None and entity.end_at <= entity.start_at:
             yield Problem("endAt", "must be later than startAt")
+        yield from budget_problems(entity.budget)
+    elif isinstance(entity, Creative):
+        yield from budget_problems(entity.budget)
     elif isinstance(entity, Channel):
         if entity.implicit and entity.reservation_ms:
             yield Problem(
                 "reservationMs", "has no effect on a channel whose decisions are contacts: leave it out"
             )
+    elif isinstance(entity, TenantSettings):
+        if find_zone(entity.time_zone) is None:
+            yield Problem("timeZone", f"{entity.time_zone} is not a time zone of the IANA database")
     elif isinstance(entity, QualificationRule):
         yield from _rule(entity)
     elif isinstance(entity, ContactPolicy):
         yield from _scopes(entity.scopes)
-        limit = compile_limit(entity)
-        if isinstance(limit, list):
-            yield from limit
+        compiled = compile_policy(entity)
+        if isinstance(compiled, list):
+            yield from compiled
     elif isinstance(entity, BehaviouralMetric):
         yield from _metric(entity)
     elif isinstance(entity, DecisionFlow):

@@ -9,7 +9,9 @@ from app.decision.catalogue import EntityKey, TenantCatalogue, check_tenant, com
 from app.decision.decide import CustomerView, Decided, DecisionRequest, decide
 from app.decision.entities import Entity
 from app.decision.metrics import CompiledMetric
+from app.decision.shared import NOTHING_SHARED, Shared
 from app.decision.state import Contact
+from app.decision.trace import CandidateTrace, FilterStage
 
 NOW_MS = 1_800_000_000_000
 Documents = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -83,7 +85,11 @@ def shop(**more: Any) -> TenantCatalogue:
 
 
 def decided(
-    catalogue: TenantCatalogue, customer: CustomerView | None = None, now_ms: int = NOW_MS, **request: Any
+    catalogue: TenantCatalogue,
+    customer: CustomerView | None = None,
+    now_ms: int = NOW_MS,
+    shared: Shared = NOTHING_SHARED,
+    **request: Any,
 ) -> Decided:
     """The default flow's decision; every test case is traced and untraced, and both must agree."""
     flow = catalogue.resolve_flow(None, None, None)
@@ -92,8 +98,8 @@ def decided(
     untraced = DecisionRequest(**{"limit": 10, **request, "trace": False})
     traced = DecisionRequest(**{"limit": 10, **request, "trace": True})
     ticks = iter(range(1_000))
-    result = decide(flow, traced, view, now_ms, "salt", lambda: float(next(ticks)))
-    plain = decide(flow, untraced, view, now_ms, "salt", _no_probe)
+    result = decide(flow, traced, view, now_ms, "salt", lambda: float(next(ticks)), shared)
+    plain = decide(flow, untraced, view, now_ms, "salt", _no_probe, shared)
     assert plain.trace is None
     assert (plain.decisions, plain.removals) == (result.decisions, result.removals)
     assert (plain.total_candidates, plain.after_qualification, plain.after_contact_policy) == (
@@ -111,6 +117,14 @@ def _no_probe() -> float:
 def creatives(result: Decided) -> list[str]:
     """The creatives decided for, in order of rank."""
     return [decision.creative_id for decision in result.decisions]
+
+
+def verdict(result: Decided, creative_id: str) -> CandidateTrace:
+    """What became of a creative in a decision."""
+    assert result.trace is not None
+    stage = result.trace.stages[2]
+    assert isinstance(stage, FilterStage)
+    return next(one for one in stage.candidates if one.creative_id == creative_id)
 
 
 def contact(age_ms: int, creative_id: str = "card-mail", placement_id: str | None = None) -> Contact:

@@ -101,7 +101,9 @@ def test_batch_channels_count_the_decision_itself_unless_told(fields: dict[str, 
         ("offers", {"fields": {"deep": "\ud800"}}, {"fields.deep"}),
         ("offers", {"startAt": "2026-01-01T00:00:00"}, {"startAt"}),
         ("offers", {"startAt": "2026-01-02T00:00:00Z", "endAt": "2026-01-02T01:00:00+01:00"}, {"endAt"}),
-        ("offers", {"budget": {"maxPerDay": 5}}, {"budget"}),
+        ("offers", {"budget": {"maxSpendTotal": 5}}, {"budget.spendPerDelivery"}),
+        ("creatives", {"budget": {"maxPerDay": -5}}, {"budget.maxPerDay"}),
+        ("tenant-settings", {"timeZone": "Europe/Bielefeld"}, {"timeZone"}),
         ("offers", {"status": "live"}, {"status"}),
         ("categories", {"customFields": [{"key": "a"}, {"key": "a", "type": "derived"}]},
          {"customFields[0].type", "customFields[1].type"}),
@@ -149,7 +151,6 @@ def test_every_problem_comes_at_once_with_its_path(
 def test_a_kind_that_is_not_built_is_refused_by_naming_those_that_are() -> None:
     for kind, wanted in (
         ("qualification-rules", "must be one of: attribute_condition, metric_condition, expression"),
-        ("contact-policies", "must be one of: frequency_cap, cooldown"),
     ):
         assert [problem.message for problem in refused(kind, kind="budget_exhausted")] == [wanted]
 

@@ -2,7 +2,7 @@
 
 Rules of this module:
 
-1.  A counter is one list of contact times: those in one scope, on the channels that the policy is
+1.  A counter is one history of contacts: those in one scope, on the channels that the policy is
     restricted to. Policies with the same scope and channels share one.
 2.  A contact belongs to the category it was made in and that one's parent, and to its offer's subcategory
     of today (the contact log does not keep it). It adds to a counter once, however it got there.
@@ -15,8 +15,9 @@ from collections.abc import Iterable, Mapping
 
 from app.decision.entities import Category, Offer
 from app.decision.index import EntityIndex
+from app.decision.policies.history import History
 from app.decision.scopes import EVERYWHERE, Where
-from app.decision.state import Contact
+from app.decision.state import Contact, ContactTotal
 
 #: What a counter counts: a scope, and the channels (by id) it is restricted to.
 Counted = tuple[Where, frozenset[str] | None]
@@ -50,28 +51,38 @@ class ContactIndex:
             if found := hits.get(("category", offer.sub_category_id or ""), ()):
                 self._by_subcategory_offer[offer.id] = found
 
-    def times(self, contacts: Iterable[Contact], oldest_ms: int | None) -> dict[int, list[int]]:
-        """When the contacts that each counter counts were, in no order; empty counters are left out.
+    def sort(
+        self, contacts: Iterable[Contact], totals: Iterable[ContactTotal], oldest_ms: int
+    ) -> dict[int, History]:
+        """The contacts that each counter counts, times ascending; empty counters are left out.
 
         Args:
             contacts: The customer's contacts, in any order.
-            oldest_ms: Contacts at this instant or before it are left out; None keeps all.
+            totals: Those that are kept as totals only.
+            oldest_ms: Contacts before this instant (epoch ms) are left out.
         """
-        times: dict[int, list[int]] = {}
+        found: dict[int, History] = {}
         for contact in contacts:
             at_ms = contact.at_ms
-            if oldest_ms is not None and at_ms <= oldest_ms:
+            if at_ms < oldest_ms:
                 continue
             for counter, channels in self._hits(contact):
                 if channels is not None and contact.channel_id not in channels:
                     continue
-                if counter in times:
-                    times[counter].append(at_ms)
+                if counter in found:
+                    found[counter].times.append(at_ms)
                 else:
-                    times[counter] = [at_ms]
-        return times
+                    found[counter] = History([at_ms], [])
+        for total in totals:
+            if total.last_ms >= oldest_ms:
+                for counter, channels in self._hits(total):
+                    if channels is None or total.channel_id in channels:
+                        found.setdefault(counter, History([], [])).totals.append(total)
+        for one in found.values():
+            one.times.sort()
+        return found
 
-    def _hits(self, contact: Contact) -> _Hits:
+    def _hits(self, contact: Contact | ContactTotal) -> _Hits:
         hits = self._everywhere
         for field, by_id in self._simple:
             found = by_id.get(getattr(contact, field))

@@ -1,4 +1,4 @@
-"""Contact policies, case by case: windows to the millisecond, scopes, precedence, the second pass."""
+"""Caps, case by case: windows to the millisecond, scopes, precedence, the second pass."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.decision.catalogue import load_entity
 from app.decision.decide import CustomerView
 from app.decision.state import Contact
-from tests.decision.building import NOW_MS, contact, contacted, creatives, decided, policy, shop
+from tests.decision.building import NOW_MS, contact, contacted, creatives, decided, policy, shop, verdict
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -205,27 +204,18 @@ def test_contacts_without_creative_or_with_unknown_ids_count_where_they_can() ->
     ]
 
 
-@pytest.mark.parametrize(
-    ("document", "path"),
-    [
-        ({"kind": "frequency_cap", "config": {}}, "config"),
-        ({"kind": "frequency_cap", "config": {"max": 1}}, "config.windowMs"),
-        ({"kind": "frequency_cap", "config": {"windowMs": 1}}, "config.max"),
-        ({"kind": "frequency_cap", "config": {"perDay": -1}}, "config.perDay"),
-        ({"kind": "frequency_cap", "config": {"perDay": 1.5}}, "config.perDay"),
-        ({"kind": "frequency_cap", "config": {"perDy": 1}}, "config.perDy"),
-        ({"kind": "cooldown", "config": {}}, "config.cooldownMs"),
-        ({"kind": "cooldown", "config": {"cooldownMs": 0}}, "config.cooldownMs"),
-        ({"kind": "time_window", "config": {}}, "kind"),
-        ({"kind": "cooldown", "config": {"cooldownMs": 1}, "calendar": True}, "calendar"),
-        ({"kind": "cooldown", "config": {"cooldownMs": 1}, "scopes": [{"scope": "offer"}]}, "scopes[0].id"),
-        ({"kind": "cooldown", "config": {"cooldownMs": 1}, "scopes": [{"scope": "segment", "id": "s"}]},
-         "scopes[0].scope"),
-    ],
-)  # fmt: skip
-def test_what_is_wrong_with_a_policy_is_named_by_path(document: dict[str, Any], path: str) -> None:
-    problems = load_entity("contact-policies", {"id": "p", "name": "p", **document})
-    assert isinstance(problems, list)
-    assert [problem.path for problem in problems] == [path]
-    if path == "kind":
-        assert "frequency_cap, cooldown" in problems[0].message
+@pytest.mark.parametrize(("age_ms", "wanted"), [(500, MAIL), (499, []), (-1, [])])
+def test_a_customers_total_counts_every_contact_wherever_it_was(age_ms: int, wanted: list[str]) -> None:
+    catalogue = shop(contact_policies=[policy("customer_total_cap", {"max": 2, "windowMs": 500})])
+    customer = contacted(contact(1, "house-site", "hero"), contact(age_ms, "card-site"))
+    assert creatives(decided(catalogue, customer, channel_id="mail", limit=1)) == wanted[:1]
+
+
+def test_the_scopes_of_a_customers_total_say_whom_it_blocks_not_what_it_counts() -> None:
+    cap = policy("customer_total_cap", {"max": 2, "windowMs": 500}, ("category", "loans"))
+    catalogue = shop(contact_policies=[cap])
+    # The card taken first uses up the room that is left for loans.
+    assert creatives(decided(catalogue, contacted(contact(1)), channel_id="mail")) == ["card-mail"]
+    result = decided(catalogue, contacted(contact(1), contact(2)), channel_id="mail")
+    assert creatives(result) == ["card-mail"]
+    assert verdict(result, "house-mail").numbers == {"count": 2, "max": 2, "windowMs": 500}

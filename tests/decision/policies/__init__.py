@@ -1,0 +1,1 @@
+"""Contact policies, kind by kind, and against an oracle."""
