@@ -4,10 +4,12 @@ Rules of this module:
 
 1.  Pure: the same arguments give the same decision. Time, chance and the stopwatch are arguments.
 2.  The stages, in order: inventory and creatives, enrich, compute, filter (exclusions, qualification,
-    consent, contact policies), score, rank (with the policies' second pass), render. The contact policies'
+    consent, contact policies, filters), score, rank (with the policies' second pass), render. The contact policies'
     view of the customer is taken once and carried through, so that the two passes cannot disagree.
 3.  Nothing here fails for what a customer or a request holds. No candidate left is an answer.
 4.  Without a trace nothing is paid for one.
+5.  A flow that fell back, and a customer in the holdout, take the same way with another order, see
+    `ordering`; a fallback has no qualification and no filters.
 """
 
 from __future__ import annotations
@@ -22,18 +24,31 @@ from app.decision.decision import (
     DecisionRequest,
     PlacementRequest,
 )
-from app.decision.enrichment import enrich
-from app.decision.filtering import apply_policies, drop_excluded, qualify, respect_consent
+from app.decision.enrichment import enrich, known_of
+from app.decision.filtering import (
+    apply_filters,
+    apply_policies,
+    drop_excluded,
+    qualify,
+    respect_consent,
+)
 from app.decision.flow import CompiledFlow
+from app.decision.known import Known
+from app.decision.ordering import Ordering, explain, ordering_of, put_in_order
 from app.decision.policies import Assessment
-from app.decision.ranking import Ranked, Ranking, score
+from app.decision.propensity import offer_propensity
+from app.decision.qualification import Verdicts
+from app.decision.ranking import Ranked, Ranking
 from app.decision.reasons import LIMIT
-from app.decision.scoring import explained
+from app.decision.segments import Memberships
 from app.decision.shared import NOTHING_SHARED, Shared
 from app.decision.shelf import Shelf, stock
 from app.decision.tracing import Stopwatch, write_trace
 
 __all__ = ["CustomerView", "Decided", "Decision", "DecisionRequest", "PlacementRequest", "decide"]
+
+#: What `degraded` says of an answer with the flow's fallback offers.
+LATENCY_FALLBACK = "latency_fallback"
 
 
 def decide(
@@ -60,33 +75,63 @@ def decide(
         shared: What is known across customers.
     """
     watch = Stopwatch(probe) if request.trace else None
-    shelves = stock(flow, request, now_ms)
-    environment = enrich(flow.metrics, request, customer, now_ms)
+    held_out = flow.holds_out(customer.customer_id)
+    ordering = ordering_of(flow, held_out, shared)
+    fallback = ordering is Ordering.LISTED
+    shelves = stock(flow, request, now_ms, fallback)
+    environment = enrich(flow.visible, request, customer, now_ms)
     if watch:
         watch.lap("enrich")
         watch.lap("compute")
+    known = _known(flow, request, customer, environment, shared, now_ms)
     assessment = flow.policies.assess(customer.contacts, now_ms)
-    failed_hard, failed_fit = flow.rules.failed(environment)
-    qualified = _filter(flow, request, customer, shelves, environment, assessment, failed_hard)
-    after_contact_policy = sum([len(shelf.kept) for shelf in shelves])
+    verdicts = None if fallback else flow.rules.verdicts(known)
+    after_qualification, after_contact_policy = _filter(
+        flow, request, customer, shelves, known, assessment, verdicts
+    )
     if watch:
         watch.lap("filter")
     for shelf in shelves:
-        score(shelf, flow, failed_fit)
+        put_in_order(shelf, flow, verdicts, ordering)
     if watch:
         watch.lap("score")
-    ranking = Ranking(flow, request, assessment)
+    floor = flow.definition.scoring.floor if ordering is Ordering.SCORE else 0.0
+    ranking = Ranking(flow, request, assessment, floor)
     filled = [ranking.fill(shelf) for shelf in shelves]
-    decisions = tuple([_render(ranked, environment) for ranked in ranking.ranked])
+    decisions = tuple([_render(ranked, environment, ordering) for ranked in ranking.ranked])
     if watch:
         watch.lap("rank")
     return Decided(
         decisions=decisions,
         total_candidates=sum([len(shelf.candidates) for shelf in shelves]),
-        after_qualification=qualified,
+        after_qualification=after_qualification,
         after_contact_policy=after_contact_policy,
         removals=_removals(shelves),
+        degraded=LATENCY_FALLBACK if fallback else None,
+        control_group=held_out,
         trace=write_trace(request, customer, environment, shelves, filled, watch) if watch else None,
+    )
+
+
+def _known(
+    flow: CompiledFlow,
+    request: DecisionRequest,
+    customer: CustomerView,
+    environment: Environment,
+    shared: Shared,
+    now_ms: int,
+) -> Known:
+    """What rules and filters may ask for."""
+    surroundings = flow.surroundings
+    memberships = Memberships(
+        surroundings.segments, lambda: known_of(surroundings.metrics, customer, now_ms), request.segments
+    )
+    return Known(
+        environment,
+        memberships.in_segment,
+        customer.recent,
+        lambda candidate: offer_propensity(shared.evidence, candidate.offer),
+        now_ms,
     )
 
 
@@ -95,19 +140,29 @@ def _filter(
     request: DecisionRequest,
     customer: CustomerView,
     shelves: list[Shelf],
-    environment: Environment,
+    known: Known,
     assessment: Assessment,
-    failed: int,
-) -> int:
-    """Take every shelf through the filter stage; returns how many candidates qualified."""
-    qualified = 0
+    verdicts: Verdicts | None,
+) -> tuple[int, int]:
+    """Take every shelf through the filter stage.
+
+    Returns how many candidates qualified, and how many the contact policies then left. Without verdicts
+    neither rules nor filters hold.
+    """
+    qualified = left = 0
+    denied = flow.surroundings.settings.consent_default == "deny"
+    filters = flow.filters.verdicts(known) if flow.filters.filters and verdicts is not None else None
     for shelf in shelves:
         drop_excluded(shelf, request)
-        qualify(shelf, flow, failed, environment, request.trace)
+        if verdicts is not None:
+            qualify(shelf, flow, verdicts, request.trace)
         qualified += len(shelf.kept)
-        respect_consent(shelf, customer)
+        respect_consent(shelf, customer, denied)
         apply_policies(shelf, flow, assessment, request.trace)
-    return qualified
+        left += len(shelf.kept)
+        if filters is not None:
+            apply_filters(shelf, filters, request.trace)
+    return qualified, left
 
 
 def _removals(shelves: list[Shelf]) -> dict[str, int]:
@@ -121,7 +176,7 @@ def _removals(shelves: list[Shelf]) -> dict[str, int]:
     return counts
 
 
-def _render(ranked: Ranked, environment: Environment) -> Decision:
+def _render(ranked: Ranked, environment: Environment, ordering: Ordering) -> Decision:
     """A chosen candidate as the caller gets it."""
     scored = ranked.scored
     candidate = scored.candidate
@@ -141,7 +196,7 @@ def _render(ranked: Ranked, environment: Environment) -> Decision:
         score=scored.score,
         content=candidate.fill(values),
         personalization={},
-        score_explanation=explained(offer, scored.fit, scored.score),
+        score_explanation=explain(scored, ordering),
         selection_probability=1.0,
         implicit_contact=channel.implicit,
     )

@@ -17,9 +17,11 @@ from collections import Counter
 
 import msgspec
 
+from app.decision.candidate import Candidate
 from app.decision.decision import DecisionRequest
-from app.decision.flow import Candidate, CompiledFlow, order_key
+from app.decision.flow import CompiledFlow, order_key
 from app.decision.policies import Assessment
+from app.decision.qualification import Verdicts
 from app.decision.reasons import (
     FLOOR,
     LIMIT,
@@ -39,17 +41,13 @@ class Ranked(msgspec.Struct, frozen=True, gc=False):
     scored: Scored
 
 
-def score(shelf: Shelf, flow: CompiledFlow, failed: int) -> None:
-    """Score a shelf's candidates and put them in order; `failed` is the mask of fit rules failed."""
-    if not failed:
+def score(shelf: Shelf, flow: CompiledFlow, verdicts: Verdicts) -> None:
+    """Score a shelf's candidates and put them in order."""
+    if verdicts.all_fit:
         shelf.scored = [Scored(candidate, 1.0, candidate.base) for candidate in shelf.kept]
         return
-    fits: dict[int, float] = {}
     for candidate in shelf.kept:
-        mask = candidate.rules & failed
-        fit = fits.get(mask)
-        if fit is None:
-            fit = fits[mask] = flow.rules.fit(mask)
+        fit = verdicts.fit(candidate)
         shelf.scored.append(Scored(candidate, fit, candidate.base * fit))
     shelf.scored.sort(key=lambda one: order_key(flow, one.candidate, one.score))
 
@@ -58,15 +56,23 @@ class Ranking:
     """The walk down the scored candidates of one request.
 
     Invariant: at any time the candidates taken obey every contact policy together.
+
+    Args:
+        flow: Whose options they are ranked by.
+        request: What was asked.
+        assessment: What the contact policies leave.
+        floor: The score (0–1) under which a candidate is passed over.
     """
 
-    def __init__(self, flow: CompiledFlow, request: DecisionRequest, assessment: Assessment) -> None:
+    def __init__(
+        self, flow: CompiledFlow, request: DecisionRequest, assessment: Assessment, floor: float
+    ) -> None:
         self._flow = flow
         self._assessment = assessment
         self._deduplicate = request.deduplicate
         self._traced = request.trace
         self._settings = flow.definition.ranking
-        self._floor = flow.definition.scoring.floor
+        self._floor = floor
         self._offers_before: set[str] = set()
         self._offers_here: set[str] = set()
         self._by_category: Counter[str] = Counter()

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from app.decision.condition_fields import fields_read
 from app.decision.entities import (
     BehaviouralMetric,
     Category,
@@ -23,14 +24,18 @@ from app.decision.entities import (
     Offer,
     QualificationRule,
     Scope,
+    Segment,
 )
+from app.decision.filters import fields_of_filters
+from app.decision.flow_reading import metric_references, reading_problems
 from app.decision.index import SINGLE_REFERENCES, EntityIndex, EntityKey
 from app.decision.limits import compile_limit
-from app.decision.outcomes import SYSTEM_OUTCOMES, canonical_event_type
 from app.decision.problems import Problem
 from app.decision.qualification import compile_rule
+from app.decision.rule_kinds import outcome_reference
 from app.decision.scopes import SCOPE_KINDS
 from app.decision.validation import value_fits
+from app.decision.visibility import metrics_listed
 
 #: (path, reference, kind it refers to)
 _Reference = tuple[str, str, str]
@@ -89,8 +94,8 @@ def _references(kind: str, entity: Entity) -> Iterator[_Reference]:
         yield from _scope_references(entity.scopes)
     if isinstance(entity, QualificationRule):
         rule = compile_rule(entity)
-        if not isinstance(rule, list) and rule.kind == "metric_condition":
-            yield "config.field", rule.field.removeprefix("metrics."), "behavioral-metrics"
+        if not isinstance(rule, list):
+            yield from rule.test.references
     if isinstance(entity, ContactPolicy):
         limit = compile_limit(entity)
         if not isinstance(limit, list):
@@ -98,9 +103,9 @@ def _references(kind: str, entity: Entity) -> Iterator[_Reference]:
                 yield f"config.channels[{i}]", reference, "channels"
     if isinstance(entity, BehaviouralMetric):
         for i, event_type in enumerate(entity.event_types):
-            key = canonical_event_type(event_type).removeprefix("outcome.")
-            if event_type.startswith("outcome.") and key not in SYSTEM_OUTCOMES:
-                yield f"eventTypes[{i}]", key, "outcome-types"
+            yield from outcome_reference(f"eventTypes[{i}]", event_type)
+    if isinstance(entity, Segment):
+        yield from metric_references(fields_read(entity.filter, "filter"))
     if isinstance(entity, DecisionFlow):
         yield from _flow_references(entity)
 
@@ -121,6 +126,11 @@ def _flow_references(flow: DecisionFlow) -> Iterator[_Reference]:
     if flow.inventory.scope != "all":
         for i, reference in enumerate(flow.inventory.ids):
             yield f"inventory.ids[{i}]", reference, flow.inventory.scope
+    yield from metric_references(fields_of_filters(flow.filters))
+    for path, name in metrics_listed(flow.enrich.fields):
+        yield path, name, "behavioral-metrics"
+    for i, reference in enumerate(flow.fallback_offer_ids):
+        yield f"fallbackOfferIds[{i}]", reference, "offers"
     for path, listed, target in (
         ("qualification.ruleIds", flow.qualification.rule_ids, "qualification-rules"),
         ("contactPolicies.policyIds", flow.contact_policies.policy_ids, "contact-policies"),
@@ -147,6 +157,7 @@ def _disagreements(at: str, entity: Entity, index: EntityIndex) -> Iterator[Prob
         yield from _policy(at, entity, index)
     elif isinstance(entity, DecisionFlow) and entity.status != "draft":
         yield from _flow_routes(at, entity, index)
+        yield from reading_problems(at, entity, index)
 
 
 def _category_depth(at: str, category: Category, index: EntityIndex) -> Iterator[Problem]:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from app.decision.candidate import Candidate
 from app.decision.conditions import Environment
 from app.decision.decision import CustomerView, DecisionRequest
 from app.decision.enrichment import enriched_values
-from app.decision.flow import Candidate
 from app.decision.ranking import Ranked
 from app.decision.reasons import LIMIT, in_words
 from app.decision.shelf import Removal, Shelf

@@ -24,12 +24,16 @@ from app.decision.entities import (
     QualificationRule,
     Route,
     Scope,
+    Segment,
 )
+from app.decision.filters import compile_filter
 from app.decision.limits import compile_limit
 from app.decision.loading import load_struct
 from app.decision.outcomes import OUTCOME_ALIASES, SYSTEM_OUTCOMES
 from app.decision.problems import Problem
 from app.decision.qualification import compile_rule
+from app.decision.segments import compile_segment
+from app.decision.visibility import problems_of_fields
 
 #: By kind and path: the values that change nothing, and why any other is refused.
 _WITHOUT_EFFECT: Mapping[str, Mapping[str, tuple[tuple[object, ...], str]]] = {
@@ -43,14 +47,10 @@ _WITHOUT_EFFECT: Mapping[str, Mapping[str, tuple[tuple[object, ...], str]]] = {
         "reservationMs": ((None, 0), "contacts are not reserved in this version; leave it out or 0"),
     },
     "decision-flows": {
-        "enrich": ((None, {}, {"fields": []}), "every attribute and metric is at hand; leave enrich out"),
-        "filters": ((None, []), "filters are not evaluated in this version; use qualification rules"),
         "scoring.modelId": ((None,), "priority_weighted uses no model; leave it out"),
         "scoring.weights": ((None, {}), "priority_weighted uses no weights; leave it out"),
         "scoring.expression": ((None,), "priority_weighted uses no expression; leave it out"),
         "experimentId": ((None,), "experiments are not run in this version; leave it out"),
-        "fallbackOfferIds": ((None, []), "flows do not fall back in this version; leave it out"),
-        "latencyBudgetMs": ((None, 50), "latency budgets are not enforced in this version; leave it out"),
     },
     "contact-policies": {
         "calendar": ((None, False), "windows are rolling in this version; leave it out or false"),
@@ -119,6 +119,10 @@ def _contradictions(entity: Entity) -> Iterator[Problem]:
         yield from _flow(entity)
     elif isinstance(entity, OutcomeType):
         yield from _outcome(entity)
+    elif isinstance(entity, Segment):
+        compiled = compile_segment(entity)
+        if isinstance(compiled, list):
+            yield from compiled
 
 
 def _category(category: Category) -> Iterator[Problem]:
@@ -185,6 +189,22 @@ def _flow(flow: DecisionFlow) -> Iterator[Problem]:
         yield Problem("inventory.ids", "has no effect with scope all; leave it out or choose another scope")
     if inventory.scope != "all" and not inventory.ids and flow.status == "active":
         yield Problem("inventory.ids", f"must name at least one of the {inventory.scope}")
+    if flow.status != "draft":
+        yield from _flow_compiles(flow)
+
+
+def _flow_compiles(flow: DecisionFlow) -> Iterator[Problem]:
+    """What keeps a flow that is not a draft from compiling, other entities aside."""
+    yield from problems_of_fields(flow.enrich.fields)
+    for i, tree in enumerate(flow.filters):
+        compiled = compile_filter(i, tree)
+        if isinstance(compiled, list):
+            yield from compiled
+    seen: set[str] = set()
+    for i, reference in enumerate(flow.fallback_offer_ids):
+        if reference in seen:
+            yield Problem(f"fallbackOfferIds[{i}]", f"{reference} is listed twice")
+        seen.add(reference)
 
 
 def _outcome(outcome: OutcomeType) -> Iterator[Problem]:
