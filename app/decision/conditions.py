@@ -76,8 +76,8 @@ def compile_leaf(
 def field_reader(field: str) -> Reader:
     """A function that finds `namespace.path` in an environment: its value, None when there is none.
 
-    A name that itself holds dots is found before the path through nested objects. `customer.consent.<purpose>`
-    is always the consent, never an attribute.
+    A name that itself holds dots is found before the path through nested objects. What follows
+    `customer.consent.` is a purpose or channel, never an attribute.
     """
     namespace, _, name = field.partition(".")
     steps = name.split(".")

@@ -4,8 +4,8 @@ Rules of this module:
 
 1.  Pure: the same arguments give the same decision. Time, chance and the stopwatch are arguments.
 2.  The stages, in order: inventory and creatives, enrich, compute, filter (exclusions, qualification,
-    consent, contact policies, filters), score, rank (with the policies' second pass), render. The contact policies'
-    view of the customer is taken once and carried through, so that the two passes cannot disagree.
+    consent, contact policies, filters), score, rank (with the policies' second pass), render. The contact
+    policies' view of the customer is taken once and carried through, so that the two passes cannot disagree.
 3.  Nothing here fails for what a customer or a request holds. No candidate left is an answer.
 4.  Without a trace nothing is paid for one.
 5.  A flow that fell back, and a customer in the holdout, take the same way with another order, see
