@@ -30,6 +30,9 @@ from app.decision.state import RECENT_WINDOW_MS
 #: What a field of a condition may begin with, in decisions.
 NAMESPACES = frozenset({"customer", "metrics", "attributes", "context"})
 
+#: What only filters and expressions read; an attribute of such a name is customer.<name>.
+_OF_CANDIDATES = frozenset({"offer", "creative"})
+
 #: Finds the id of a kind's entity by id or key.
 Resolve = Callable[[str, str], str | None]
 
@@ -98,7 +101,11 @@ def _condition(home: str, allowed: frozenset[str]) -> Compile:
         config = load_struct(ConditionConfig, body, path)
         if isinstance(config, list):
             return config
-        bare = config.field.partition(".")[0] not in NAMESPACES
+        space, dot, _ = config.field.partition(".")
+        if dot and space in _OF_CANDIDATES:
+            message = "rules of this kind do not read offers: use a filter of the flow, or kind expression"
+            return [Problem(join(path, "field"), message)]
+        bare = space not in NAMESPACES
         field = f"{home}.{config.field}" if bare else config.field
         missing = config.on_missing == "pass"
         holds = compile_leaf(field, config.operator, config.value, allowed, path, missing)
