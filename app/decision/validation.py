@@ -48,7 +48,11 @@ _WITHOUT_EFFECT: Mapping[str, Mapping[str, tuple[tuple[object, ...], str]]] = {
     },
     "decision-flows": {
         "scoring.modelId": ((None,), "priority_weighted uses no model; leave it out"),
-        "scoring.weights": ((None, {}), "priority_weighted uses no weights; leave it out"),
+        "scoring.method": (("priority_weighted",), "only priority_weighted is scored in this version"),
+        "scoring.weights": (
+            (None, {}, {"p": 0.4, "r": 0.2, "i": 0.3, "e": 0.1}),
+            "priority_weighted uses no weights; leave it out",
+        ),
         "scoring.expression": ((None,), "priority_weighted uses no expression; leave it out"),
         "experimentId": ((None,), "experiments are not run in this version; leave it out"),
     },

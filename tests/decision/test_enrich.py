@@ -45,7 +45,7 @@ EVERYTHING = {
         (["customer.unheard"], []),
     ],
 )
-def test_only_the_fields_listed_are_there_in_traces_and_templates(fields: list[str], names: list[str]) -> None:
+def test_traces_and_templates_have_only_the_fields_listed(fields: list[str], names: list[str]) -> None:
     content = {
         "bare": "{{ age | none }} {{ city | none }}",
         "full": "{{ customer.age | none }} {{ customer.tags | none }} {{ metrics.visits | none }}",
@@ -118,7 +118,7 @@ def test_a_rule_or_filter_that_reads_what_is_not_listed_refuses_the_flow(
     assert with_fields("customer.*", "metrics.*") == []
     if field.startswith("metrics."):
         assert with_fields("metrics.m1") == with_fields("metrics.visits") == []
-    filtered = {"filters": [leaf(field, "exists")], "qualification": {"ruleIds": []}}
+    filtered: dict[str, Any] = {"filters": [leaf(field, "exists")], "qualification": {"ruleIds": []}}
     assert with_fields("customer.city", **filtered) == ["decision-flows[flow].filters[0].field"]
     assert with_fields(field, **filtered) == []
 

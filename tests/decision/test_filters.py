@@ -133,7 +133,9 @@ def test_filters_come_after_rules_consent_and_policies_and_leave_the_funnel_alon
         contact_policies=[policy("frequency_cap", {"perDay": 1}, ("offer", "car"))],
         decision_flows=flow(filters=[leaf("offer.id", "eq", "gift")]),
     )
-    customer = CustomerView("ann", Profile({"age": 20}, (), {"web": "revoked"}), contacts=[contact(5, "car-mail")])
+    customer = CustomerView(
+        "ann", Profile({"age": 20}, (), {"web": "revoked"}), contacts=[contact(5, "car-mail")]
+    )
     result = decided(catalogue, customer)
     assert creatives(result) == ["gift-mail"]
     assert (result.total_candidates, result.after_qualification, result.after_contact_policy) == (6, 4, 2)
@@ -190,7 +192,10 @@ def test_no_filters_cost_nothing() -> None:
         ({}, ["filters[1].field", "filters[1].operator"]),
         (leaf("age", "gt", 1), ["filters[1].field"]),
         (leaf("personalization.age", "gt", 1), ["filters[1].field"]),
-        ({"any": [leaf("customer.age", "gt", 1), leaf("customer.x", "is", 1)]}, ["filters[1].any[1].operator"]),
+        (
+            {"any": [leaf("customer.age", "gt", 1), leaf("customer.x", "is", 1)]},
+            ["filters[1].any[1].operator"],
+        ),
         (leaf("metrics.gone", "gt", 1), ["decision-flows[flow].filters[1].field"]),
         ({"not": leaf("offer.prioritty", "gt", 1)}, ["decision-flows[flow].filters[1].not.field"]),
         (leaf("creative.content", "exists"), ["decision-flows[flow].filters[1].field"]),

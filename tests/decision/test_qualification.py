@@ -224,7 +224,9 @@ def test_recency(
 
 
 def test_the_trace_shows_the_age_of_the_last_event() -> None:
-    customer = CustomerView("ann", recent=[RecentEvent(NOW_MS - 70, "page"), RecentEvent(NOW_MS - 90, "page")])
+    customer = CustomerView(
+        "ann", recent=[RecentEvent(NOW_MS - 70, "page"), RecentEvent(NOW_MS - 90, "page")]
+    )
     config = {"eventType": "page", "withinMs": 60}
     result = decided(shop(qualification_rules=[rule("recency_check", config)]), customer, channel_id="mail")
     assert result.trace is not None
@@ -272,9 +274,7 @@ def test_recent_events_are_looked_through_once_and_only_when_asked() -> None:
         ("attribute_condition", {"field": "customer.offer.id", "operator": "eq", "value": 1}, []),
     ],
 )  # fmt: skip
-def test_a_wrong_config_is_refused_with_its_path(
-    kind: str, config: dict[str, Any], paths: list[str]
-) -> None:
+def test_a_wrong_config_is_refused_with_its_path(kind: str, config: dict[str, Any], paths: list[str]) -> None:
     assert refused(merged(segments=[GOLD], qualification_rules=[rule(kind, config)])) == paths
 
 
@@ -285,8 +285,16 @@ def test_a_segment_scope_must_name_a_segment() -> None:
     ]
 
 
-KINDS = ["segment_required", "attribute_condition", "metric_condition", "propensity_threshold", "recency_check"]
-CONFIGS = nearly("field", "operator", "value", "onMissing", "segmentIds", "min", "eventType", "withinMs", "invert")
+KINDS = [
+    "segment_required",
+    "attribute_condition",
+    "metric_condition",
+    "propensity_threshold",
+    "recency_check",
+]
+CONFIGS = nearly(
+    "field", "operator", "value", "onMissing", "segmentIds", "min", "eventType", "withinMs", "invert"
+)
 
 
 @settings(max_examples=400, deadline=None)

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from app.decision.catalogue import Problem, load_entity
 from app.decision.decide import CustomerView
