@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.decision.decide import CustomerView
-from app.decision.state import Profile
+from app.decision.state import AttributeValue, Profile
 from tests.decision.building import creatives, decided, flow, leaf, shop
 
 MAIL, SITE = {"card-mail", "house-mail", "car-mail"}, {"card-site", "house-site"}
@@ -87,7 +87,7 @@ def test_a_purpose_closes_nothing_by_itself_but_filters_may_read_it() -> None:
 def test_no_attribute_passes_for_consent() -> None:
     asked = leaf("customer.consent.sms.marketing", "eq", "granted")
     catalogue = shop(decision_flows=flow(filters=[asked]))
-    forged = {"consent.sms.marketing": "granted", "consent": "granted"}
+    forged: dict[str, AttributeValue] = {"consent.sms.marketing": "granted", "consent": "granted"}
     assert creatives(decided(catalogue, CustomerView("ann", Profile(forged)), channel_id="mail")) == []
     real = Profile(consent={"sms.marketing": "granted"})
     assert len(creatives(decided(catalogue, CustomerView("ann", real), channel_id="mail"))) == 3

@@ -174,8 +174,8 @@ def test_a_filter_is_looked_at_no_more_often_than_it_must(monkeypatch: pytest.Mo
         )
     )
     assert len(creatives(decided(catalogue, ANN))) == 5
-    # Two decisions, traced and untraced: the customer's once each, the offer's 3 times, the creative's 5; what
-    # reads only the candidate was looked at when the 5 candidates were built.
+    # Two decisions, traced and untraced: the customer's once each, the offer's 3 times, the creative's 5;
+    # what reads only the candidate was looked at when the 5 candidates were built.
     assert {place: looked.count(place) for place in "0123"} == {"0": 2, "1": 5, "2": 6, "3": 10}
     looked.clear()
     decided(catalogue, ANN)

@@ -1,4 +1,4 @@
-"""What holds for any flow: it is refused with a path or decides, and its answer depends on nothing but its input."""
+"""What holds for any flow: it is refused with a path or decides, whatever the order of the catalogue."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from app.decision.catalogue import Problem, load_entity
 from app.decision.decide import CustomerView
 from app.decision.known import Known
 from app.decision.propensity import offer_propensity
+from app.decision.rule_kinds import RULE_KINDS
 from app.decision.shared import Shared, Tally
 from app.decision.state import DAY_MS, Profile, RecentEvent
 from tests.decision.building import (
@@ -285,20 +286,13 @@ def test_a_segment_scope_must_name_a_segment() -> None:
     ]
 
 
-KINDS = [
-    "segment_required",
-    "attribute_condition",
-    "metric_condition",
-    "propensity_threshold",
-    "recency_check",
-]
 CONFIGS = nearly(
     "field", "operator", "value", "onMissing", "segmentIds", "min", "eventType", "withinMs", "invert"
 )
 
 
 @settings(max_examples=400, deadline=None)
-@given(kind=st.sampled_from(KINDS), config=ANY_JSON | CONFIGS)
+@given(kind=st.sampled_from(list(RULE_KINDS)), config=ANY_JSON | CONFIGS)
 def test_any_config_is_accepted_and_decides_or_is_refused_with_a_path(kind: str, config: Any) -> None:
     loaded = load_entity("qualification-rules", {"id": "r", "name": "r", "kind": kind, "config": config})
     if isinstance(loaded, list):

@@ -1,4 +1,4 @@
-"""What recommend makes of a flow's and a tenant's settings: holdout, fallback, trusted segments, the unknown."""
+"""What recommend makes of a flow's and a tenant's settings: holdout, fallback, segments, the unknown."""
 
 from __future__ import annotations
 
