@@ -96,6 +96,12 @@ class Metrics:
 
     # Deciding
     decisions_total: Annotated[Counter, About("Recommend calls decided.", "flow")]
+    decisions_over_budget_total: Annotated[
+        Counter, About("Decisions that took longer than their flow's latencyBudgetMs.", "flow")
+    ]
+    flow_fallbacks_total: Annotated[
+        Counter, About("Times a flow was switched to its fallback offers for ten seconds.", "flow")
+    ]
     decision_seconds: Annotated[
         Histogram,
         About("Time of the decision core for one recommend call.", buckets=DECISION_BUCKETS_SECONDS),

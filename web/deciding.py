@@ -24,6 +24,7 @@ from app.decision.flow import CompiledFlow
 from app.decision.fold import contacts_of, recommendation_of, reservations_of
 from app.decision.ids import RECOMMENDATION, TRACE, routed_id
 from app.decision.records import TRACE_MAX_BYTES, DecisionMade
+from app.decision.shared import Shared
 from app.decision.state import Contact, Customer, Shown
 from config.topics import DECISIONS
 from tables.overlays import Overlay
@@ -108,10 +109,15 @@ def decide_for(
         contacts,
         () if customer is None else customer.totals.entries,
         () if customer is None else customer.suppressions,
+        () if customer is None else customer.recent.entries,
     )
-    started_s = time.perf_counter()
-    decided = decide(flow, wanted.request, view, now_ms, recommendation_id, _stopwatch_ms)
-    engine.metrics.decision_seconds.observe(time.perf_counter() - started_s)
+    started_ms = _stopwatch_ms()
+    budgets = engine.latency_budgets
+    shared = Shared(fallback=budgets.switched(catalogue.tenant_id, flow, started_ms))
+    decided = decide(flow, wanted.request, view, now_ms, recommendation_id, _stopwatch_ms, shared)
+    ended_ms = _stopwatch_ms()
+    budgets.note(catalogue.tenant_id, flow, ended_ms - started_ms, ended_ms, engine.metrics)
+    engine.metrics.decision_seconds.observe((ended_ms - started_ms) / 1e3)
     engine.metrics.decisions_total.labels(flow.flow_id).inc()
     return Underway(decided, recommendation_id, flow.flow_id, now_ms)
 
@@ -165,7 +171,7 @@ def _flow(wanted: Wanted, catalogue: TenantCatalogue) -> CompiledFlow:
 
 def _check_known(flow: CompiledFlow, customer: Customer | None, customer_id: str) -> None:
     known = customer is not None and customer.known_since_ms
-    if not known and flow.definition.unknown_customers != "allow":
+    if not known and not flow.allows_unknown:
         raise not_found(f"Customer {customer_id} is not known.", "customerId")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.decision.catalogue import CatalogSnapshot
 from config.metrics import Metrics
@@ -11,6 +11,7 @@ from config.settings import Settings
 from tables.partition import Partitions
 from tables.publisher import Publisher
 from tables.standby import Standby
+from web.latency_budgets import LatencyBudgets
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Engine:
     `origin_id` names this process in decision records; `clock_ms` is epoch milliseconds; `chance` gives
     12 fresh hexadecimal digits; `lease_holds` says whether the group counts this worker as a member for sure,
     so that its state may be answered from; `owners` is the worker URL of each partition, as the group has it;
-    `standbys` are the partitions copied here, None for a copy that is not open now.
+    `standbys` are the partitions copied here, None for a copy that is not open now; `latency_budgets` are the
+    overruns of this worker's flows.
     """
 
     settings: Settings
@@ -35,3 +37,4 @@ class Engine:
     origin_id: str
     clock_ms: Callable[[], int]
     chance: Callable[[], str]
+    latency_budgets: LatencyBudgets = field(default_factory=LatencyBudgets)

@@ -44,7 +44,10 @@ class Meta(msgspec.Struct, rename="camel", omit_defaults=True):
 
 
 class RecommendAnswer(msgspec.Struct, rename="camel", omit_defaults=True):
-    """The answer. `recommendations` is `decisions` again, for clients of the tutorial."""
+    """The answer. `recommendations` is `decisions` again, for clients of the tutorial.
+
+    `control_group` is there when the customer is in the tenant's holdout.
+    """
 
     recommendation_id: str
     customer_id: str
@@ -54,6 +57,7 @@ class RecommendAnswer(msgspec.Struct, rename="camel", omit_defaults=True):
     decision_flow_id: str
     processed_at: str
     meta: Meta
+    control_group: bool = False
     trace_id: str | None = None
 
 
@@ -63,7 +67,7 @@ def render(made: Underway, customer_id: str, debug: bool, degraded: str | None) 
     Args:
         made: the decision.
         debug: whether the caller wants the removals counted.
-        degraded: what the answer lacks, if anything: it is not on the log then, and has no trace.
+        degraded: why the answer is not on the log, None when it is; such an answer has no trace.
     """
     decided, recommendation_id = made.decided, made.recommendation_id
     decisions = msgspec.Raw(encode([_decision(one, recommendation_id) for one in decided.decisions]))
@@ -81,9 +85,10 @@ def render(made: Underway, customer_id: str, debug: bool, degraded: str | None) 
                 after_qualification=decided.after_qualification,
                 after_contact_policy=decided.after_contact_policy,
                 degraded_scoring=decided.degraded_scoring,
-                degraded=degraded,
+                degraded=degraded or decided.degraded,
                 removals=decided.removals if debug else None,
             ),
+            control_group=decided.control_group,
             trace_id=made.trace_id if degraded is None else None,
         )
     )

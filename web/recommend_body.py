@@ -84,6 +84,7 @@ def read_wanted(body: bytes, catalogue: TenantCatalogue) -> Wanted:
     flow = _flow(read, problems)
     placements = _placements(read, limit, catalogue, problems)
     channel_id, channel_type = _channel(read, catalogue, problems)
+    segments = _segments(read, catalogue, problems)
     if problems or read.customer_id is None:
         raise invalid(problems)
     request = DecisionRequest(
@@ -96,6 +97,7 @@ def read_wanted(body: bytes, catalogue: TenantCatalogue) -> Wanted:
         context=read.context or {},
         exclude_offers=frozenset(read.exclude_offers) if read.exclude_offers else _NONE,
         exclude_creatives=frozenset(read.exclude_creatives) if read.exclude_creatives else _NONE,
+        segments=segments,
         trace=bool(read.trace),
     )
     return Wanted(
@@ -106,6 +108,24 @@ def read_wanted(body: bytes, catalogue: TenantCatalogue) -> Wanted:
         debug=bool(read.debug),
         request=request,
     )
+
+
+def _segments(read: RecommendBody, catalogue: TenantCatalogue, problems: list[Problem]) -> frozenset[str]:
+    """The segments, by id, that a trusted caller says the customer is in; none from any other caller.
+
+    A caller who is not trusted may send names that this tenant does not know, as before it was: they have no
+    effect, so they are not looked up either.
+    """
+    if not read.segments or not catalogue.settings.trust_request_segments:
+        return _NONE
+    found: set[str] = set()
+    for index, name in enumerate(read.segments):
+        segment_id = catalogue.id_of("segments", name)
+        if segment_id is None:
+            problems.append(Problem(f"segments[{index}]", f"segment {name[:128]} is not known"))
+        else:
+            found.add(segment_id)
+    return frozenset(found)
 
 
 def _flow(read: RecommendBody, problems: list[Problem]) -> str | None:

@@ -24,8 +24,10 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     standing: Standing
     #: Score before fit.
     base: float
-    #: The qualification rules it is under, as a mask of the flow's `RuleBoard`.
+    #: The qualification rules it is under for every customer, as a mask of the flow's `RuleBoard`.
     rules: int
+    #: The filters of the flow that it fails for every customer, as a mask of the flow's `FilterBoard`.
+    filters: int
     #: The policy entries that can remove it, as a mask of the flow's `PolicyBoard`.
     policies: int
     #: All that those policies see of it.
@@ -33,11 +35,12 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     #: The offer's schedule: from (inclusive) until (exclusive), epoch ms.
     start_ms: int
     end_ms: int
-    #: Its place among equals in score: see rule 2.
+    #: Its place among equals in score: see rule 2 of `flow`.
     tie: tuple[Any, ...]
     fill: Callable[[Environment], dict[str, Any]]
-    #: The offer's fields as templates see them.
+    #: `offer.*` (computed fields aside) and `creative.*`, as templates, formulas and filters see them.
     offer_fields: Mapping[str, Any]
+    creative_fields: Mapping[str, Any]
     #: Its computed fields; None when it has none.
     computing: Computing | None
 

@@ -20,7 +20,7 @@ from app.decision.entities import (
     OutcomeType,
     TenantSettings,
 )
-from app.decision.flow import CompiledFlow, compile_flow
+from app.decision.flow import CompiledFlow, Surroundings
 from app.decision.index import EntityIndex, EntityKey
 from app.decision.metrics import CompiledMetric, compile_metric
 from app.decision.outcomes import OUTCOME_ALIASES, SYSTEM_OUTCOMES, canonical_event_type
@@ -29,6 +29,7 @@ from app.decision.problems import Problem
 from app.decision.references import check_tenant, users_of
 from app.decision.routing import ChannelChoice, Router
 from app.decision.scopes import Standing
+from app.decision.segments import compile_segments
 from app.decision.state import Suppression
 from app.decision.validation import load_entity
 
@@ -55,6 +56,7 @@ class TenantCatalogue(EntityIndex):
         "entities",
         "flows",
         "metrics",
+        "segments",
         "settings",
         "suppressing_outcomes",
         "suppressions",
@@ -77,9 +79,12 @@ class TenantCatalogue(EntityIndex):
         self.metrics: Mapping[str, CompiledMetric] = {}
         self._by_event_type: Mapping[str, tuple[CompiledMetric, ...]] = {}
         by_reference = self._compile_metrics()
+        #: The filters of the active segments, by id.
+        self.segments = compile_segments(self)
+        surroundings = Surroundings(tenant_id, self.settings, by_reference, self.segments)
         #: Active decision flows by id.
         self.flows: Mapping[str, CompiledFlow] = {
-            flow.id: compile_flow(flow, self, by_reference)
+            flow.id: CompiledFlow(flow, self, surroundings)
             for flow in self.all("decision-flows", DecisionFlow)
             if flow.status == "active"
         }

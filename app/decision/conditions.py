@@ -78,12 +78,15 @@ def compile_leaf(
 def field_reader(field: str) -> Reader:
     """A function that finds `namespace.path` in an environment: its value, None when there is none.
 
-    A name that itself holds dots is found before the path through nested objects.
+    A name that itself holds dots is found before the path through nested objects. What follows
+    `customer.consent.` is a purpose or channel, never an attribute.
     """
     namespace, _, name = field.partition(".")
     steps = name.split(".")
     if len(steps) == 1:
         return lambda environment: environment[namespace].get(name)
+    if namespace == "customer" and steps[0] == "consent":
+        return _consent_reader(name.removeprefix("consent."))
 
     def read(environment: Environment) -> object:
         fields = environment[namespace]
@@ -96,6 +99,14 @@ def field_reader(field: str) -> Reader:
                 return None
             found = found.get(step)
         return found
+
+    return read
+
+
+def _consent_reader(purpose: str) -> Reader:
+    def read(environment: Environment) -> object:
+        consent = environment["customer"].get("consent")
+        return consent.get(purpose) if isinstance(consent, Mapping) else None
 
     return read
 

@@ -109,7 +109,7 @@ def _circle(cycle: Cycle, own: Mapping[str, str]) -> Iterator[Problem]:
         yield Problem(path, f"computed fields read each other in a circle: {cycle.in_words()}")
 
 
-def metric_references(category: Category) -> Iterator[tuple[str, str]]:
+def formula_metrics(category: Category) -> Iterator[tuple[str, str]]:
     """The behavioural metrics that a category's formulas read, each with its path."""
     for i, field in enumerate(category.custom_fields):
         compiled = compile_formula(field.formula) if field.type == "computed" else []

@@ -4,17 +4,20 @@ Rules of this module:
 
 1.  Pure: the same arguments give the same decision. Time, chance and the stopwatch are arguments.
 2.  The stages, in order: inventory and creatives, enrich, compute, filter (exclusions, qualification,
-    consent, contact policies), score, rank (with the policies' second pass), render. The contact policies'
-    view of the customer is taken once and carried through, so that the two passes cannot disagree.
+    consent, contact policies, filters), score, rank (with the policies' second pass), render. The contact
+    policies' view of the customer is taken once and carried through, so that the two passes cannot disagree.
 3.  Nothing here fails for what a customer or a request holds. No candidate left is an answer.
 4.  Without a trace nothing is paid for one: computed values are worked out when a stage first asks for
     them (see `offer_values`), and all in the compute stage when they are to be shown.
+5.  A flow that fell back, and a customer in the holdout, take the same way with another order, see
+    `ordering`; a fallback has no qualification and no filters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from app.decision.conditions import Environment
 from app.decision.decision import (
     CustomerView,
     Decided,
@@ -22,25 +25,36 @@ from app.decision.decision import (
     DecisionRequest,
     PlacementRequest,
 )
-from app.decision.enrichment import enrich
-from app.decision.failures import Failures
-from app.decision.filtering import apply_policies, drop_excluded, qualify, respect_consent
+from app.decision.enrichment import enrich, known_of
+from app.decision.filtering import (
+    apply_filters,
+    apply_policies,
+    drop_excluded,
+    qualify,
+    respect_consent,
+)
 from app.decision.flow import CompiledFlow
 from app.decision.formula import Value
+from app.decision.known import Known
 from app.decision.offer_values import OfferValues
+from app.decision.ordering import Ordering, ordering_of
 from app.decision.policies import Assessment
+from app.decision.qualification import Verdicts
 from app.decision.ranking import Ranked, Ranking
 from app.decision.reasons import LIMIT
 from app.decision.scoring.context import ScoringContext
 from app.decision.scoring.exploring import explorer
 from app.decision.scoring.scorer import Method, Scorer
-from app.decision.scoring.stage import explained, score
+from app.decision.scoring.stage import explained, method_of, score
 from app.decision.segments import Memberships
 from app.decision.shared import NOTHING_SHARED, Shared
 from app.decision.shelf import Shelf, stock
 from app.decision.tracing import Stopwatch, write_trace
 
 __all__ = ["CustomerView", "Decided", "Decision", "DecisionRequest", "PlacementRequest", "decide"]
+
+#: What `degraded` says of an answer of a flow that overran its latency budget.
+LATENCY_FALLBACK = "latency_fallback"
 
 
 def decide(
@@ -54,8 +68,8 @@ def decide(
 ) -> Decided:
     """The best decisions for this customer now, and how many candidates each step left.
 
-    Invariant: counted as contacts made now, the decisions exceed no frequency cap and break no cooldown of
-    the flow, given the customer's contacts.
+    Invariant: counted as contacts made now, the decisions break no contact policy of the flow, given the
+    customer's contacts, save what an override or a mandatory offer may pass.
 
     Args:
         flow: The compiled flow.
@@ -67,30 +81,34 @@ def decide(
         shared: What is known across customers.
     """
     watch = Stopwatch(probe) if request.trace else None
-    shelves = stock(flow, request, now_ms)
-    environment = enrich(flow.metrics, request, customer, now_ms)
+    held_out = flow.holds_out(customer.customer_id)
+    ordering = ordering_of(flow, held_out, shared)
+    fallback = ordering is Ordering.LISTED
+    shelves = stock(flow, request, now_ms, fallback)
+    environment = enrich(flow.visible, request, customer, now_ms)
     offers = OfferValues(environment)
     computed: dict[str, dict[str, Value]] = {}
     if watch:
         watch.lap("enrich")
         computed = offers.all_computed(one for shelf in shelves for one in shelf.candidates)
         watch.lap("compute")
-    in_segment = Memberships(flow.segments, lambda: environment, request.segments).in_segment
-    assessment = flow.policies.assess(customer, environment, now_ms, in_segment, shared.budgets)
-    failures = Failures(flow.rules, environment, offers)
-    qualified = _filter(flow, request, customer, shelves, assessment, failures)
-    after_contact_policy = sum([len(shelf.kept) for shelf in shelves])
+    context = ScoringContext(offers.environment, shared, salt, probe)
+    known = _known(flow, request, customer, environment, offers, context, now_ms)
+    assessment = flow.policies.assess(customer, environment, now_ms, known.in_segment, shared.budgets)
+    verdicts = None if fallback else flow.rules.verdicts(known)
+    after_qualification, after_contact_policy = _filter(
+        flow, request, customer, shelves, known, assessment, verdicts
+    )
     if watch:
         watch.lap("filter")
     scorer = flow.scorer
-    context = ScoringContext(offers.environment, shared, salt, probe)
-    method = scorer.method_for(context)
+    method = method_of(ordering, scorer, context)
     for shelf in shelves:
-        score(shelf, flow, method, failures, context)
+        score(shelf, flow, method, verdicts, context)
     if watch:
         watch.lap("score")
-    exploring = explorer(scorer, method, shared.evidence, salt)
-    ranking = Ranking(flow, request, assessment, scorer.floor, exploring)
+    floor = scorer.floor if ordering is Ordering.SCORE else 0.0
+    ranking = Ranking(flow, request, assessment, floor, explorer(scorer, method, shared.evidence, salt))
     filled = [ranking.fill(shelf) for shelf in shelves]
     decisions = tuple([_render(ranked, offers, scorer, method, context) for ranked in ranking.ranked])
     if watch:
@@ -98,14 +116,41 @@ def decide(
     return Decided(
         decisions=decisions,
         total_candidates=sum([len(shelf.candidates) for shelf in shelves]),
-        after_qualification=qualified,
+        after_qualification=after_qualification,
         after_contact_policy=after_contact_policy,
         removals=_removals(shelves),
         degraded_scoring=context.degraded,
+        degraded=LATENCY_FALLBACK if fallback else None,
+        control_group=held_out,
         asked_models=context.asked,
         trace=(
             write_trace(request, customer, environment, computed, shelves, filled, watch) if watch else None
         ),
+    )
+
+
+def _known(
+    flow: CompiledFlow,
+    request: DecisionRequest,
+    customer: CustomerView,
+    environment: Environment,
+    offers: OfferValues,
+    context: ScoringContext,
+    now_ms: int,
+) -> Known:
+    """What rules and filters may ask for."""
+    surroundings = flow.surroundings
+    memberships = Memberships(
+        surroundings.segments, lambda: known_of(surroundings.metrics, customer, now_ms), request.segments
+    )
+    estimator = flow.scorer.estimator
+    return Known(
+        environment,
+        offers,
+        memberships.in_segment,
+        customer.recent,
+        lambda candidate: estimator.propensity_of(candidate, context),
+        now_ms,
     )
 
 
@@ -114,18 +159,29 @@ def _filter(
     request: DecisionRequest,
     customer: CustomerView,
     shelves: list[Shelf],
+    known: Known,
     assessment: Assessment,
-    failures: Failures,
-) -> int:
-    """Take every shelf through the filter stage; returns how many candidates qualified."""
-    qualified = 0
+    verdicts: Verdicts | None,
+) -> tuple[int, int]:
+    """Take every shelf through the filter stage.
+
+    Returns how many candidates qualified, and how many the contact policies then left. Without verdicts
+    neither rules nor filters hold.
+    """
+    qualified = left = 0
+    denied = flow.surroundings.settings.consent_default == "deny"
+    filters = flow.filters.verdicts(known) if flow.filters.filters and verdicts is not None else None
     for shelf in shelves:
         drop_excluded(shelf, request)
-        qualify(shelf, flow, failures, request.trace)
+        if verdicts is not None:
+            qualify(shelf, flow, verdicts, request.trace)
         qualified += len(shelf.kept)
-        respect_consent(shelf, customer)
+        respect_consent(shelf, customer, denied)
         apply_policies(shelf, flow, assessment, request.trace)
-    return qualified
+        left += len(shelf.kept)
+        if filters is not None:
+            apply_filters(shelf, filters, request.trace)
+    return qualified, left
 
 
 def _removals(shelves: list[Shelf]) -> dict[str, int]:

@@ -2,11 +2,13 @@
 
 Rules of this module:
 
-1.  `customer.*` are the profile's attributes and `customer.tags`; `metrics.*` the tenant's behavioural
-    metrics now; `attributes.*` and `context.*` the request's; `time.now_ms` the instant of the decision,
-    which formulas call `now`.
-2.  A metric is read when something asks for it, so a request pays only for those its rules use. One that
+1.  `customer.*` are the profile's attributes, `customer.tags` and `customer.consent` (by purpose or channel);
+    `metrics.*` the tenant's behavioural metrics now; `attributes.*` and `context.*` the request's;
+    `time.now_ms` the instant of the decision, which formulas call `now`.
+2.  Tags and consent come before attributes of the same name.
+3.  A metric is read when something asks for it, so a request pays only for those its rules use. One that
     the customer has no events for is 0; one that the tenant does not have is missing.
+4.  What a flow does not list in `enrich` is missing, see `visibility`.
 """
 
 from __future__ import annotations
@@ -18,24 +20,52 @@ from app.decision.conditions import Environment
 from app.decision.decision import CustomerView, DecisionRequest
 from app.decision.metrics import CompiledMetric, read
 from app.decision.state import Profile, Window
+from app.decision.visibility import Visible
+
+_OWN = frozenset({"tags", "consent"})
+_NOBODY = Profile()
 
 
 class CustomerFields:
-    """`customer.*`: the profile's attributes by name, and its tags."""
+    """`customer.*`: the profile's attributes by name, its tags and its consent.
 
-    __slots__ = ("_attributes", "_tags")
+    Args:
+        profile: None for a customer without one.
+        names: The only names that can be read; None for all.
+    """
 
-    def __init__(self, profile: Profile | None) -> None:
-        self._attributes: Mapping[str, object] = {} if profile is None else profile.attributes
-        self._tags = () if profile is None else profile.tags
+    __slots__ = ("_attributes", "_names", "_profile")
+
+    def __init__(self, profile: Profile | None, names: frozenset[str] | None = None) -> None:
+        self._profile = profile or _NOBODY
+        self._names = names
+        attributes: Mapping[str, object] = self._profile.attributes
+        if names is not None:
+            attributes = {name: value for name, value in attributes.items() if name in names}
+        self._attributes = attributes
 
     def get(self, name: str, /) -> object:
         """The attribute's value; None when there is none."""
-        return self._tags if name == "tags" else self._attributes.get(name)
+        return self._own(name) if name in _OWN else self._attributes.get(name)
+
+    def _own(self, name: str) -> object:
+        names = self._names
+        if name == "tags":
+            return self._profile.tags if names is None or "tags" in names else None
+        consent = self._profile.consent
+        if names is None or "consent" in names:
+            return consent
+        return {purpose: state for purpose, state in consent.items() if f"consent.{purpose}" in names}
 
     def all(self) -> dict[str, object]:
         """Everything known, by name."""
-        return {**self._attributes, "tags": list(self._tags)}
+        found: dict[str, object] = {**self._attributes}
+        tags, consent = self._own("tags"), self._own("consent")
+        if isinstance(tags, tuple):
+            found["tags"] = list(tags)
+        if consent:
+            found["consent"] = consent
+        return found
 
 
 class MetricFields:
@@ -60,23 +90,35 @@ class MetricFields:
         return {metric.key: self.get(name) for name, metric in self._metrics.items()}
 
 
-def enrich(
-    metrics: Mapping[str, CompiledMetric], request: DecisionRequest, customer: CustomerView, now_ms: int
-) -> Environment:
+def enrich(visible: Visible, request: DecisionRequest, customer: CustomerView, now_ms: int) -> Environment:
     """The environment of one request.
 
     Args:
-        metrics: The tenant's active metrics by id and key.
+        visible: What the flow may know.
         request: Whose attributes and context are read.
+        customer: Whose profile and metrics are read.
+        now_ms: The instant at which metrics are read, epoch ms.
+    """
+    return {
+        "customer": CustomerFields(customer.profile, visible.customer),
+        "metrics": MetricFields(visible.metrics, customer.metrics, now_ms),
+        "attributes": request.attributes,
+        "context": request.context,
+        "time": {"now_ms": now_ms},
+    }
+
+
+def known_of(metrics: Mapping[str, CompiledMetric], customer: CustomerView, now_ms: int) -> Environment:
+    """All that is known of a customer apart from any request: what segments read.
+
+    Args:
+        metrics: The tenant's active metrics by id and key.
         customer: Whose profile and metrics are read.
         now_ms: The instant at which metrics are read, epoch ms.
     """
     return {
         "customer": CustomerFields(customer.profile),
         "metrics": MetricFields(metrics, customer.metrics, now_ms),
-        "attributes": request.attributes,
-        "context": request.context,
-        "time": {"now_ms": now_ms},
     }
 
 

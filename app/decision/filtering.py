@@ -2,8 +2,8 @@
 
 Rules of this module:
 
-1.  In order: what the request excludes, qualification, consent, contact policies. The first that removes a
-    candidate is its reason.
+1.  In order: what the request excludes, qualification, consent, contact policies, the flow's filters. The
+    first that removes a candidate is its reason.
 2.  Each step works out once what fails for the customer, then asks each candidate one cheap question.
 3.  What was compared is written down only in a traced decision.
 """
@@ -11,11 +11,12 @@ Rules of this module:
 from __future__ import annotations
 
 from app.decision.candidate import Candidate
-from app.decision.consent import revoked_channels
+from app.decision.consent import closed_channels
 from app.decision.decision import CustomerView, DecisionRequest
-from app.decision.failures import Failures
+from app.decision.filters import FilterVerdicts
 from app.decision.flow import CompiledFlow
 from app.decision.policies import Assessment
+from app.decision.qualification import Verdicts
 from app.decision.reasons import EXCLUDED_CREATIVE, EXCLUDED_OFFER, Reason, lowest_bit, reason
 from app.decision.shelf import Removal, Shelf
 
@@ -43,40 +44,36 @@ def _excluded(candidate: Candidate, offers: frozenset[str], creatives: frozenset
     return None
 
 
-def qualify(shelf: Shelf, flow: CompiledFlow, failures: Failures, traced: bool) -> None:
-    """Remove the candidates under a hard rule that fails."""
-    candidates = shelf.kept
-    if failures.hard_by_offer:
-        shelf.kept = [candidate for candidate in candidates if not failures.hard_of(candidate)]
-    else:
-        failed = failures.hard
-        shelf.kept = [candidate for candidate in candidates if not candidate.rules & failed]
-    if len(shelf.kept) == len(candidates):
+def qualify(shelf: Shelf, flow: CompiledFlow, verdicts: Verdicts, traced: bool) -> None:
+    """Remove the candidates that fail a hard rule."""
+    if verdicts.all_qualify:
         return
-    for candidate in candidates:
-        hit = failures.hard_of(candidate)
-        if hit:
-            bit = lowest_bit(hit)
-            numbers = failures.numbers(candidate, bit) if traced else {}
-            shelf.removed.append(Removal(candidate, flow.rules.rules[bit].reason, numbers))
+    kept = []
+    for candidate in shelf.kept:
+        hit = verdicts.disqualified(candidate)
+        if not hit:
+            kept.append(candidate)
+            continue
+        bit = lowest_bit(hit)
+        numbers = verdicts.numbers(bit, candidate) if traced else {}
+        shelf.removed.append(Removal(candidate, flow.rules.rules[bit].reason, numbers))
+    shelf.kept = kept
 
 
-def respect_consent(shelf: Shelf, customer: CustomerView) -> None:
-    """Remove the candidates on channels that the customer closed."""
-    profile = customer.profile
-    if profile is None or not profile.consent:
-        return
-    closed = revoked_channels(profile.consent, shelf.channels)
+def respect_consent(shelf: Shelf, customer: CustomerView, denied: bool) -> None:
+    """Remove the candidates on channels that are closed; `denied` ones are until they are granted."""
+    consent = {} if customer.profile is None else customer.profile.consent
+    closed = closed_channels(consent, shelf.channels, denied)
     if not closed:
         return
     kept = []
     for candidate in shelf.kept:
-        name = closed.get(candidate.channel.id)
-        if name is None:
+        numbers = closed.get(candidate.channel.id)
+        if numbers is None:
             kept.append(candidate)
         else:
             why = reason("consent", "consent", candidate.channel.id)
-            shelf.removed.append(Removal(candidate, why, {"consent": name, "state": profile.consent[name]}))
+            shelf.removed.append(Removal(candidate, why, numbers))
     shelf.kept = kept
 
 
@@ -95,3 +92,17 @@ def apply_policies(shelf: Shelf, flow: CompiledFlow, assessment: Assessment, tra
             bit = lowest_bit(hit)
             numbers = assessment.numbers(bit, candidate.claim) if traced else {}
             shelf.removed.append(Removal(candidate, flow.policies.entries[bit].reason, numbers))
+
+
+def apply_filters(shelf: Shelf, verdicts: FilterVerdicts, traced: bool) -> None:
+    """Remove the candidates that fail a filter of the flow."""
+    kept = []
+    for candidate in shelf.kept:
+        failed = verdicts.failed(candidate)
+        if not failed:
+            kept.append(candidate)
+            continue
+        bit = lowest_bit(failed)
+        numbers = verdicts.numbers(bit, candidate) if traced else {}
+        shelf.removed.append(Removal(candidate, verdicts.reason(bit), numbers))
+    shelf.kept = kept

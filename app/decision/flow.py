@@ -9,6 +9,8 @@ Rules of this module:
     offer id, creative weight descending, creative id. The order does not depend on the catalogue's.
 3.  Pools are built at their first use, one for each channel, channel type and placement that exist; the
     result depends on the catalogue alone.
+4.  Fallback offers need not be in the flow's inventory. Their pools stand in the order in which the flow
+    lists them, then creative weight descending, then creative id.
 """
 
 from __future__ import annotations
@@ -17,8 +19,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+import msgspec
+
 from app.decision.candidate import Candidate, Pool
 from app.decision.computing import Computing, compile_computing
+from app.decision.conditions import Condition
 from app.decision.custom_fields import custom_fields_of
 from app.decision.entities import (
     Channel,
@@ -29,7 +34,10 @@ from app.decision.entities import (
     Offer,
     Placement,
     QualificationRule,
+    TenantSettings,
 )
+from app.decision.filters import FilterBoard, creative_fields, offer_fields
+from app.decision.hashing import bucket
 from app.decision.index import EntityIndex
 from app.decision.metrics import CompiledMetric
 from app.decision.policies import PolicyBoard
@@ -38,51 +46,85 @@ from app.decision.rendering import compile_content
 from app.decision.scopes import Standing
 from app.decision.scoring.base import base_score
 from app.decision.scoring.scorer import by_priority, compile_scoring
-from app.decision.segments import compile_segments
+from app.decision.visibility import compile_visible
 
 E = TypeVar("E", bound=Entity)
 
 _ALWAYS_MS = (-(2**63), 2**63)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-#: Where a flow's candidates are wanted: channel id, channel type, placement id; None for any.
-_Wanted = tuple[str | None, str | None, str | None]
+#: Where a flow's candidates are wanted: channel id, channel type, placement id; None for any; and whether
+#: they are its fallback offers'.
+_Wanted = tuple[str | None, str | None, str | None, bool]
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What the flows of one tenant share. `metrics` are the active ones, by id and by key."""
+
+    tenant_id: str = ""
+    settings: TenantSettings = TenantSettings()
+    metrics: Mapping[str, CompiledMetric] = {}
+    #: The filters of the active segments, by id.
+    segments: Mapping[str, Condition] = {}
 
 
 class CompiledFlow:
     """A decision flow ready to decide with."""
 
     __slots__ = (
-        "_computing", "_creatives", "_index", "_offers", "_pools", "definition", "flow_id", "metrics",
-        "policies", "rules", "scorer", "segments",
+        "_computing", "_creatives", "_fallbacks", "_index", "_offers", "_pools", "definition", "filters",
+        "flow_id", "policies", "rules", "scorer", "surroundings", "visible",
     )  # fmt: skip
 
-    def __init__(self, flow: DecisionFlow, index: EntityIndex, metrics: Mapping[str, CompiledMetric]) -> None:
+    def __init__(self, flow: DecisionFlow, index: EntityIndex, surroundings: Surroundings) -> None:
         self.flow_id = flow.id
         self.definition = flow
-        #: The tenant's active metrics by id and by key.
-        self.metrics = metrics
+        self.surroundings = surroundings
+        self.visible = compile_visible(flow.enrich.fields, surroundings.metrics)
+        self.filters = FilterBoard(flow.filters)
         self.rules = RuleBoard(
-            _chosen("qualification-rules", flow.qualification.rule_ids, index, QualificationRule), index
+            chosen("qualification-rules", flow.qualification.rule_ids, index, QualificationRule), index
         )
         self.policies = PolicyBoard(
-            _chosen("contact-policies", flow.contact_policies.policy_ids, index, ContactPolicy), index
+            chosen("contact-policies", flow.contact_policies.policy_ids, index, ContactPolicy), index
         )
         scorer = compile_scoring(flow.scoring, index)
         self.scorer = by_priority(flow.scoring.floor) if isinstance(scorer, list) else scorer
-        #: The filters of the tenant's active segments, by id.
-        self.segments = compile_segments(index)
         self._index = index
-        self._offers = {offer.id: offer for offer in index.all("offers", Offer) if self._offers_it(offer)}
+        active = [offer for offer in index.all("offers", Offer) if self._is_active(offer)]
+        self._offers = {offer.id: offer for offer in active if self._offers_it(offer)}
+        listed = [index.id_of("offers", reference) for reference in flow.fallback_offer_ids]
+        places = {offer_id: place for place, offer_id in reversed(list(enumerate(listed)))}
+        #: The fallback offers, each with its place among them.
+        self._fallbacks = {offer.id: (offer, places[offer.id]) for offer in active if offer.id in places}
         self._creatives = index.all("creatives", Creative)
         self._pools: dict[_Wanted, Pool] = {}
         #: By an offer's categories, since many offers share them.
         self._computing: dict[tuple[str, ...], Computing | None] = {}
 
-    def _offers_it(self, offer: Offer) -> bool:
-        """Whether an offer is in the flow's inventory and active, schedule aside."""
+    @property
+    def falls_back(self) -> bool:
+        """Whether the flow has offers to fall back to."""
+        return bool(self.definition.fallback_offer_ids)
+
+    @property
+    def allows_unknown(self) -> bool:
+        """Whether it decides for customers whom nobody knows: the flow's word, else the tenant's."""
+        own = self.definition.unknown_customers
+        return (own or self.surroundings.settings.unknown_customers) == "allow"
+
+    def holds_out(self, customer_id: str) -> bool:
+        """Whether a customer is in the tenant's holdout."""
+        percent = self.surroundings.settings.holdout_percent
+        return percent > 0 and bucket(f"holdout/{self.surroundings.tenant_id}", customer_id) < percent
+
+    def _is_active(self, offer: Offer) -> bool:
+        """Whether an offer and its categories are active, schedule aside."""
         categories = self._index.categories_of(offer)
-        if offer.status != "active" or not all(map(self._is_active_category, categories)):
-            return False
+        return offer.status == "active" and all(map(self._is_active_category, categories))
+
+    def _offers_it(self, offer: Offer) -> bool:
+        """Whether an offer is in the flow's inventory."""
+        categories = self._index.categories_of(offer)
         inventory = self.definition.inventory
         if inventory.scope == "all":
             return True
@@ -93,43 +135,71 @@ class CompiledFlow:
         category = self._index.category(category_id)
         return category is not None and category.status == "active"
 
-    def pool(self, channel_id: str | None, channel_type: str | None, placement_id: str | None) -> Pool:
+    def pool(
+        self,
+        channel_id: str | None,
+        channel_type: str | None,
+        placement_id: str | None,
+        fallback: bool = False,
+    ) -> Pool:
         """The candidates wanted, by channel (id or key), channel type and placement (id or key).
 
         Args:
             channel_id: The only channel wanted; None for any.
             channel_type: The only type of channel wanted; None for any.
             placement_id: The placement to fill; None leaves each creative at its own, if it has one.
+            fallback: Whether those of the fallback offers are wanted, in their order.
         """
         channel = self._index.channel(channel_id)
         placement = self._index.placement(placement_id)
         if (channel_id is not None and channel is None) or (placement_id is not None and placement is None):
             return _NOTHING
-        wanted = (channel.id if channel else None, channel_type, placement.id if placement else None)
+        wanted = (
+            channel.id if channel else None,
+            channel_type,
+            placement.id if placement else None,
+            fallback,
+        )
         found = self._pools.get(wanted)
         if found is None:
-            found = self._build(channel, channel_type, placement)
+            found = self._build(channel, channel_type, placement, fallback)
             if found.candidates:
                 self._pools[wanted] = found
         return found
 
-    def _build(self, channel: Channel | None, channel_type: str | None, placement: Placement | None) -> Pool:
+    def _build(
+        self, channel: Channel | None, channel_type: str | None, placement: Placement | None, fallback: bool
+    ) -> Pool:
         candidates: list[Candidate] = []
         if placement is not None and placement.status != "active":
             return _NOTHING
         for creative in self._creatives:
-            offer = self._offers.get(creative.offer_id)
+            offer = self._offer(creative.offer_id, fallback)
             home = self._index.channel(creative.channel_id)
             if offer is None or home is None or not self._fits(creative, home, placement):
                 continue
             if (channel is None or home.id == channel.id) and channel_type in (None, home.type):
                 candidates.append(self._candidate(offer, creative, home, placement))
-        candidates.sort(key=lambda candidate: order_key(self, candidate, candidate.base))
+        candidates.sort(
+            key=self._fallback_key
+            if fallback
+            else lambda candidate: order_key(self, candidate, candidate.base)
+        )
         channels = {candidate.channel.id: candidate.channel for candidate in candidates}
         scheduled = any((one.start_ms, one.end_ms) != _ALWAYS_MS for one in candidates)
         return Pool(
             tuple(candidates), tuple(channels.values()), scheduled, placement.max_slots if placement else None
         )
+
+    def _offer(self, offer_id: str, fallback: bool) -> Offer | None:
+        if not fallback:
+            return self._offers.get(offer_id)
+        found = self._fallbacks.get(offer_id)
+        return None if found is None else found[0]
+
+    def _fallback_key(self, candidate: Candidate) -> tuple[Any, ...]:
+        _, place = self._fallbacks[candidate.offer.id]
+        return (place, -candidate.creative.weight, candidate.creative.id)
 
     def _fits(self, creative: Creative, home: Channel, placement: Placement | None) -> bool:
         """Whether a creative is active and can be shown at a placement."""
@@ -154,6 +224,7 @@ class CompiledFlow:
         )
         category = self._index.category(offer.category_id)
         claim = self.policies.claim(offer, creative, standing)
+        of_offer, of_creative = offer_fields(offer, self._custom_fields(offer)), creative_fields(creative)
         return Candidate(
             offer=offer,
             creative=creative,
@@ -162,19 +233,21 @@ class CompiledFlow:
             standing=standing,
             base=base_score(offer),
             rules=self.rules.mask(standing),
+            filters=self.filters.always_failed(of_offer, of_creative),
             policies=claim.mask,
             claim=claim,
             start_ms=_epoch_ms(offer.start_at, _ALWAYS_MS[0]),
             end_ms=_epoch_ms(offer.end_at, _ALWAYS_MS[1]),
             tie=(-offer.priority, offer.id, -creative.weight, creative.id),
             fill=compile_content(creative.content, creative.format == "html"),
-            offer_fields=self._fields_of(offer),
+            offer_fields=of_offer,
+            creative_fields=of_creative,
             computing=self._computing_of(standing.category_ids),
         )
 
-    def _fields_of(self, offer: Offer) -> Mapping[str, Any]:
-        """What is called `offer.*`: id, key, name, and its plain custom fields or their defaults."""
-        fields: dict[str, Any] = {"id": offer.id, "key": offer.key, "name": offer.name}
+    def _custom_fields(self, offer: Offer) -> Mapping[str, Any]:
+        """The plain custom fields of an offer: what it says, else its categories' defaults."""
+        fields: dict[str, Any] = {}
         for key, field in custom_fields_of(self._index.categories_of(offer), self._index).items():
             if field.type != "computed":
                 fields[key] = field.default
@@ -195,20 +268,7 @@ def order_key(flow: CompiledFlow, candidate: Candidate, score: float) -> tuple[A
     return (not first, -score, candidate.tie)
 
 
-def compile_flow(
-    flow: DecisionFlow, index: EntityIndex, metrics: Mapping[str, CompiledMetric]
-) -> CompiledFlow:
-    """The flow ready to decide with; references to nothing are left out.
-
-    Args:
-        flow: The flow, of any status.
-        index: The tenant's entities.
-        metrics: The tenant's active metrics by id and by key.
-    """
-    return CompiledFlow(flow, index, metrics)
-
-
-def _chosen(kind: str, listed: tuple[str, ...] | str, index: EntityIndex, cls: type[E]) -> list[E]:
+def chosen(kind: str, listed: tuple[str, ...] | str, index: EntityIndex, cls: type[E]) -> list[E]:
     """The active entities that a flow lists, or all active ones."""
     if isinstance(listed, str):
         found = index.all(kind, cls)

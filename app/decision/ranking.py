@@ -53,6 +53,12 @@ class Ranking:
     """The walk down the scored candidates of one request.
 
     Invariant: at any time the candidates taken obey every contact policy together.
+
+    Args:
+        flow: Whose options they are ranked by.
+        request: What was asked.
+        assessment: What the contact policies leave.
+        floor: The score (0–1) under which a candidate is passed over.
     """
 
     def __init__(

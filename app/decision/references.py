@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from app.decision.custom_fields import computed_problems, custom_fields_of, metric_references, value_fits
+from app.decision.condition_fields import fields_read
+from app.decision.custom_fields import computed_problems, custom_fields_of, formula_metrics, value_fits
 from app.decision.entities import (
     BehaviouralMetric,
     Category,
@@ -25,14 +26,19 @@ from app.decision.entities import (
     QualificationRule,
     Scope,
     Scoring,
+    Segment,
 )
+from app.decision.filters import fields_of_filters
+from app.decision.flow_reading import metric_references, reading_problems
+from app.decision.formula import compile_formula
 from app.decision.index import SINGLE_REFERENCES, EntityIndex, EntityKey
-from app.decision.outcomes import SYSTEM_OUTCOMES, canonical_event_type
 from app.decision.policies import compile_policy
 from app.decision.problems import Problem
 from app.decision.qualification import compile_rule
+from app.decision.rule_kinds import outcome_reference
 from app.decision.scopes import SCOPE_KINDS
 from app.decision.scoring.scorer import compile_scoring
+from app.decision.visibility import metrics_listed
 
 #: (path, reference, kind it refers to)
 _Reference = tuple[str, str, str]
@@ -89,29 +95,24 @@ def _references(kind: str, entity: Entity) -> Iterator[_Reference]:
             yield encoded[field], reference, target
     if isinstance(entity, QualificationRule | ContactPolicy):
         yield from _scope_references(entity.scopes)
-    for path, metric in _metrics_read(entity):
-        yield path, metric, "behavioral-metrics"
+    if isinstance(entity, Category):
+        for path, metric in formula_metrics(entity):
+            yield path, metric, "behavioral-metrics"
+    if isinstance(entity, QualificationRule):
+        rule = compile_rule(entity)
+        if not isinstance(rule, list):
+            yield from rule.test.references
     if isinstance(entity, ContactPolicy):
         policy = compile_policy(entity)
         if not isinstance(policy, list):
             yield from policy.references()
     if isinstance(entity, BehaviouralMetric):
         for i, event_type in enumerate(entity.event_types):
-            key = canonical_event_type(event_type).removeprefix("outcome.")
-            if event_type.startswith("outcome.") and key not in SYSTEM_OUTCOMES:
-                yield f"eventTypes[{i}]", key, "outcome-types"
+            yield from outcome_reference(f"eventTypes[{i}]", event_type)
+    if isinstance(entity, Segment):
+        yield from metric_references(fields_read(entity.filter, "filter"))
     if isinstance(entity, DecisionFlow):
         yield from _flow_references(entity)
-
-
-def _metrics_read(entity: Entity) -> Iterator[tuple[str, str]]:
-    """The behavioural metrics that an entity reads, each with its path."""
-    if isinstance(entity, QualificationRule):
-        rule = compile_rule(entity)
-        if not isinstance(rule, list):
-            yield from rule.metrics
-    elif isinstance(entity, Category):
-        yield from metric_references(entity)
 
 
 def _scope_references(scopes: tuple[Scope, ...]) -> Iterator[_Reference]:
@@ -132,6 +133,11 @@ def _flow_references(flow: DecisionFlow) -> Iterator[_Reference]:
     if flow.inventory.scope != "all":
         for i, reference in enumerate(flow.inventory.ids):
             yield f"inventory.ids[{i}]", reference, flow.inventory.scope
+    yield from metric_references(fields_of_filters(flow.filters))
+    for path, name in metrics_listed(flow.enrich.fields):
+        yield path, name, "behavioral-metrics"
+    for i, reference in enumerate(flow.fallback_offer_ids):
+        yield f"fallbackOfferIds[{i}]", reference, "offers"
     for path, listed, target in (
         ("qualification.ruleIds", flow.qualification.rule_ids, "qualification-rules"),
         ("contactPolicies.policyIds", flow.contact_policies.policy_ids, "contact-policies"),
@@ -160,6 +166,7 @@ def _disagreements(at: str, entity: Entity, index: EntityIndex) -> Iterator[Prob
     elif isinstance(entity, DecisionFlow) and entity.status != "draft":
         yield from _flow_routes(at, entity, index)
         yield from _scoring(f"{at}.scoring", entity.scoring, index)
+        yield from reading_problems(at, entity, index)
 
 
 def _category_depth(at: str, category: Category, index: EntityIndex) -> Iterator[Problem]:
@@ -191,10 +198,13 @@ def _offer(at: str, offer: Offer, index: EntityIndex) -> Iterator[Problem]:
 
 def _rule(at: str, rule: QualificationRule, index: EntityIndex) -> Iterator[Problem]:
     yield from _subcategories(at, rule.scopes, index)
-    names = _field_names(index) if rule.kind == "expression" else frozenset()
-    compiled = compile_rule(rule, f"{at}.config", names)
+    compiled = compile_rule(rule, f"{at}.config")
     if isinstance(compiled, list):
         yield from compiled
+    elif rule.kind == "expression":
+        formula = compile_formula(rule.config["formula"], _field_names(index))
+        for problem in formula if isinstance(formula, list) else ():
+            yield Problem(f"{at}.config.formula", problem.in_words())
 
 
 def _field_names(index: EntityIndex) -> frozenset[str]:

@@ -31,7 +31,7 @@ class ChannelChoice(msgspec.Struct, frozen=True):
 class Router:
     """The routes of one tenant's active flows."""
 
-    __slots__ = ("_by_type", "_fallback", "_index", "_routes")
+    __slots__ = ("_by_type", "_fallback", "_index", "_places", "_routes")
 
     def __init__(self, index: EntityIndex, flows: Mapping[str, CompiledFlow]) -> None:
         self._index = index
@@ -42,6 +42,8 @@ class Router:
                 ids.append(channel.id)
         by_id = sorted(flows.values(), key=lambda flow: flow.flow_id)
         latest_first = sorted(by_id, key=lambda flow: flow.definition.updated_at or _NEVER, reverse=True)
+        #: By flow: its place among equals.
+        self._places = {flow.flow_id: place for place, flow in enumerate(latest_first)}
         #: (channel, placement or None) to flow.
         self._routes: dict[tuple[str, str | None], CompiledFlow] = {}
         for flow in latest_first:
@@ -67,13 +69,13 @@ class Router:
     def flow(self, channel: str | None, placement: str | None) -> CompiledFlow | None:
         """The flow whose route fits best, else the default or the latest; None without active flows."""
         found = self._index.placement(placement)
-        for channel_id in self._channel_ids(
-            channel if channel is not None or found is None else found.channel_id
-        ):
-            for key in ((channel_id, found.id if found else None), (channel_id, None)):
-                flow = self._routes.get(key)
-                if flow is not None:
-                    return flow
+        named = channel if channel is not None or found is None else found.channel_id
+        channel_ids = self._channel_ids(named)
+        for placement_id in (found.id if found else None, None):
+            keys = [(channel_id, placement_id) for channel_id in channel_ids]
+            flows = [self._routes[key] for key in keys if key in self._routes]
+            if flows:
+                return min(flows, key=lambda flow: self._places[flow.flow_id])
         return self._fallback
 
     def _channel_ids(self, name: str | None) -> list[str]:

@@ -6,10 +6,13 @@ Rules of this module:
     candidate carries the mask of the bits whose scope it stands in; what blocks a customer is a mask too,
     so that a candidate's check is one AND, and its reason the lowest bit.
 2.  A category scope holds for offers of the category and of its subcategories.
-3.  A segment is where customers stand, not candidates: no candidate's mask has its bits.
+3.  A segment scope is about the customer, not the candidate: it holds nowhere, or, for a customer in the
+    segment, everywhere. No standing has it; `of_segments` gives its bits for a customer.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import msgspec
 
@@ -62,21 +65,32 @@ def resolve_scopes(scopes: tuple[Scope, ...], index: EntityIndex) -> tuple[Where
 class ScopeMasks:
     """The bits that hold where a candidate stands."""
 
-    __slots__ = ("_by_where", "_everywhere")
+    __slots__ = ("_by_segment", "_by_where", "_everywhere")
 
     def __init__(self) -> None:
         self._everywhere = 0
         self._by_where: dict[Where, int] = {}
+        self._by_segment: dict[str, int] = {}
 
     def add(self, where: Where, bit: int) -> None:
         """Let a bit (0-based) hold in a scope."""
         if where == EVERYWHERE:
             self._everywhere |= 1 << bit
+        elif where[0] == "segment":
+            self._by_segment[where[1]] = self._by_segment.get(where[1], 0) | 1 << bit
         else:
             self._by_where[where] = self._by_where.get(where, 0) | 1 << bit
 
+    def of_segments(self, in_segment: Callable[[str], bool]) -> int:
+        """The bits that hold for every candidate because of the customer's segments."""
+        mask = 0
+        for segment_id, bits in self._by_segment.items():
+            if in_segment(segment_id):
+                mask |= bits
+        return mask
+
     def mask(self, standing: Standing) -> int:
-        """All bits that hold for a candidate standing there."""
+        """All bits that hold for a candidate standing there, whoever the customer is."""
         by_where = self._by_where
         if not by_where:
             return self._everywhere

@@ -2,8 +2,12 @@
 
 Rules of this module:
 
-1.  A segment's filter reads `customer.*` and `metrics.*`. Only an active segment has customers.
-2.  A segment is evaluated when something asks, once a request.
+1.  A segment's filter reads `customer.*` (attributes, `customer.tags`, `customer.consent`) and `metrics.*`,
+    always with the namespace, and everything the tenant knows, whatever a flow's `enrich` lists.
+2.  Only an active segment has customers: in a draft, paused or archived one there is nobody.
+3.  A segment is evaluated when something asks, once a request.
+4.  What a caller says adds to what is evaluated: nobody is taken out of a segment, and nobody comes into one
+    that is not active. Whether callers are trusted is decided where the request is read.
 """
 
 from __future__ import annotations
@@ -13,15 +17,21 @@ from collections.abc import Callable, Mapping
 from app.decision.conditions import Condition, Environment, compile_condition
 from app.decision.entities import Segment
 from app.decision.index import EntityIndex
+from app.decision.problems import Problem
 
 #: What a segment's filter may read.
 SEGMENT_NAMESPACES = frozenset({"customer", "metrics"})
 
 
+def compile_segment(segment: Segment, path: str = "filter") -> Condition | list[Problem]:
+    """The segment's filter as a function of an environment, or what is wrong with it."""
+    return compile_condition(segment.filter, SEGMENT_NAMESPACES, path)
+
+
 def compile_segments(index: EntityIndex) -> Mapping[str, Condition]:
     """The filters of a tenant's active segments, by id."""
     compiled = {
-        segment.id: compile_condition(segment.filter, SEGMENT_NAMESPACES, "filter")
+        segment.id: compile_segment(segment)
         for segment in index.all("segments", Segment)
         if segment.status == "active"
     }
@@ -33,11 +43,11 @@ class Memberships:
 
     Args:
         segments: The filters of the active segments by id.
-        environment: Gives what they read; called only when a segment is evaluated.
+        environment: Gives what they read; called at most once, and only when a segment is evaluated.
         told: Ids of segments that a trusted caller says the customer is in.
     """
 
-    __slots__ = ("_build", "_known", "_segments", "_told")
+    __slots__ = ("_build", "_environment", "_known", "_segments", "_told")
 
     def __init__(
         self,
@@ -47,6 +57,7 @@ class Memberships:
     ) -> None:
         self._segments = segments
         self._build = environment
+        self._environment: Environment | None = None
         self._told = told
         self._known: dict[str, bool] = {}
 
@@ -54,7 +65,15 @@ class Memberships:
         """Whether the customer is in the segment with this id; in an unknown one nobody is."""
         known = self._known.get(segment_id)
         if known is None:
-            holds = self._segments.get(segment_id)
-            known = holds is not None and (segment_id in self._told or holds(self._build()))
-            self._known[segment_id] = known
+            known = self._known[segment_id] = self._evaluate(segment_id)
         return known
+
+    def _evaluate(self, segment_id: str) -> bool:
+        holds = self._segments.get(segment_id)
+        if holds is None:
+            return False
+        if segment_id in self._told:
+            return True
+        if self._environment is None:
+            self._environment = self._build()
+        return holds(self._environment)

@@ -9,7 +9,8 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from app.decision.custom_fields import field_problems
 from app.decision.entities import (
@@ -27,23 +28,23 @@ from app.decision.entities import (
     QualificationRule,
     Route,
     Scope,
+    Segment,
     TenantSettings,
 )
+from app.decision.filters import compile_filter
 from app.decision.loading import load_struct
 from app.decision.outcomes import OUTCOME_ALIASES, SYSTEM_OUTCOMES
 from app.decision.policies import budget_problems, compile_policy, find_zone
 from app.decision.problems import Problem
 from app.decision.qualification import compile_rule
 from app.decision.scoring.scorer import compile_entity
+from app.decision.segments import compile_segment
+from app.decision.visibility import problems_of_fields
 
 #: By kind and path: the values that change nothing, and why any other is refused.
 _WITHOUT_EFFECT: Mapping[str, Mapping[str, tuple[tuple[object, ...], str]]] = {
     "decision-flows": {
-        "enrich": ((None, {}, {"fields": []}), "every attribute and metric is at hand; leave enrich out"),
-        "filters": ((None, []), "filters are not evaluated in this version; use qualification rules"),
         "experimentId": ((None,), "experiments are not run in this version; leave it out"),
-        "fallbackOfferIds": ((None, []), "flows do not fall back in this version; leave it out"),
-        "latencyBudgetMs": ((None, 50), "latency budgets are not enforced in this version; leave it out"),
     },
     "behavioral-metrics": {
         "filter": ((None, {}), "metrics count every event of their types in this version; leave filter out"),
@@ -91,39 +92,49 @@ def _identical(left: object, right: object) -> bool:
 
 def _contradictions(entity: Entity) -> Iterator[Problem]:
     """What each field allows by itself but the entity does not."""
-    if isinstance(entity, Category):
-        yield from field_problems(entity)
-    elif isinstance(entity, Offer):
-        if entity.start_at is not None and entity.end_at is not None and entity.end_at <= entity.start_at:
-            yield Problem("endAt", "must be later than startAt")
-        yield from budget_problems(entity.budget)
-    elif isinstance(entity, Creative):
-        yield from budget_problems(entity.budget)
-    elif isinstance(entity, Channel):
-        if entity.implicit and entity.reservation_ms:
-            yield Problem(
-                "reservationMs", "has no effect on a channel whose decisions are contacts: leave it out"
-            )
-    elif isinstance(entity, TenantSettings):
-        if find_zone(entity.time_zone) is None:
-            yield Problem("timeZone", f"{entity.time_zone} is not a time zone of the IANA database")
-    elif isinstance(entity, QualificationRule):
-        yield from _rule(entity)
-    elif isinstance(entity, ContactPolicy):
-        yield from _scopes(entity.scopes)
-        compiled = compile_policy(entity)
-        if isinstance(compiled, list):
-            yield from compiled
-    elif isinstance(entity, BehaviouralMetric):
-        yield from _metric(entity)
-    elif isinstance(entity, DecisionFlow):
-        yield from _flow(entity)
-    elif isinstance(entity, Model):
-        model = compile_entity(entity)
-        if isinstance(model, list):
-            yield from model
-    elif isinstance(entity, OutcomeType):
-        yield from _outcome(entity)
+    check = _CHECKS.get(type(entity))
+    if check is not None:
+        yield from check(entity)
+
+
+def _offer(offer: Offer) -> Iterator[Problem]:
+    if offer.start_at is not None and offer.end_at is not None and offer.end_at <= offer.start_at:
+        yield Problem("endAt", "must be later than startAt")
+    yield from budget_problems(offer.budget)
+
+
+def _creative(creative: Creative) -> Iterator[Problem]:
+    yield from budget_problems(creative.budget)
+
+
+def _channel(channel: Channel) -> Iterator[Problem]:
+    if channel.implicit and channel.reservation_ms:
+        yield Problem(
+            "reservationMs", "has no effect on a channel whose decisions are contacts: leave it out"
+        )
+
+
+def _policy(policy: ContactPolicy) -> Iterator[Problem]:
+    yield from _scopes(policy.scopes)
+    yield from problems_in(compile_policy(policy))
+
+
+def _settings(settings: TenantSettings) -> Iterator[Problem]:
+    if find_zone(settings.time_zone) is None:
+        yield Problem("timeZone", f"{settings.time_zone} is not a time zone of the IANA database")
+
+
+def _model(model: Model) -> Iterator[Problem]:
+    yield from problems_in(compile_entity(model))
+
+
+def _segment(segment: Segment) -> Iterator[Problem]:
+    yield from problems_in(compile_segment(segment))
+
+
+def problems_in(compiled: object | list[Problem]) -> list[Problem]:
+    """What is wrong with something that was to be compiled; nothing when it compiled."""
+    return compiled if isinstance(compiled, list) else []
 
 
 def _rule(rule: QualificationRule) -> Iterator[Problem]:
@@ -132,9 +143,7 @@ def _rule(rule: QualificationRule) -> Iterator[Problem]:
         yield Problem("multiplier", "is required for effect fit: 0.1 to 1")
     if rule.effect == "hard" and rule.multiplier is not None:
         yield Problem("multiplier", "has no effect on a hard rule; leave it out or choose effect fit")
-    compiled = compile_rule(rule)
-    if isinstance(compiled, list):
-        yield from compiled
+    yield from problems_in(compile_rule(rule))
 
 
 def _scopes(scopes: tuple[Scope, ...]) -> Iterator[Problem]:
@@ -171,8 +180,41 @@ def _flow(flow: DecisionFlow) -> Iterator[Problem]:
         yield Problem("inventory.ids", "has no effect with scope all; leave it out or choose another scope")
     if inventory.scope != "all" and not inventory.ids and flow.status == "active":
         yield Problem("inventory.ids", f"must name at least one of the {inventory.scope}")
+    if flow.status != "draft":
+        yield from _flow_compiles(flow)
+
+
+def _flow_compiles(flow: DecisionFlow) -> Iterator[Problem]:
+    """What keeps a flow that is not a draft from compiling, other entities aside."""
+    yield from problems_of_fields(flow.enrich.fields)
+    for i, tree in enumerate(flow.filters):
+        compiled = compile_filter(i, tree)
+        if isinstance(compiled, list):
+            yield from compiled
+    seen: set[str] = set()
+    for i, reference in enumerate(flow.fallback_offer_ids):
+        if reference in seen:
+            yield Problem(f"fallbackOfferIds[{i}]", f"{reference} is listed twice")
+        seen.add(reference)
 
 
 def _outcome(outcome: OutcomeType) -> Iterator[Problem]:
     if outcome.key in SYSTEM_OUTCOMES or outcome.key in OUTCOME_ALIASES:
         yield Problem("key", f"{outcome.key} is a system outcome type; choose another key")
+
+
+#: How each kind of entity is looked at by itself; those that are not here have nothing to contradict.
+_CHECKS: Mapping[type[Entity], Callable[[Any], Iterator[Problem]]] = {
+    Category: field_problems,
+    Offer: _offer,
+    Creative: _creative,
+    Channel: _channel,
+    TenantSettings: _settings,
+    QualificationRule: _rule,
+    ContactPolicy: _policy,
+    BehaviouralMetric: _metric,
+    DecisionFlow: _flow,
+    Model: _model,
+    OutcomeType: _outcome,
+    Segment: _segment,
+}

@@ -27,7 +27,7 @@ SHOP: dict[str, list[dict[str, Any]]] = {
         {"id": "mail", "name": "Mail", "type": "email", "impressionTracking": "implicit"},
         {"id": "site", "name": "Site", "type": "web"},
     ],
-    "placements": [{"id": "hero", "name": "Hero", "channelId": "site"}],
+    "placements": [{"id": "hero", "name": "Hero", "channelId": "site", "maxSlots": 5}],
     "offers": [
         {"id": "card", "name": "Card", "categoryId": "cards", "priority": 90},
         {
@@ -75,13 +75,7 @@ def tenant(*several: Documents) -> TenantCatalogue:
 
 def shop(**more: Any) -> TenantCatalogue:
     """The shop with more documents by kind (`contact_policies=[...]`), or others of the same id."""
-    documents: dict[str, list[Any]] = {kind: list(bodies) for kind, bodies in SHOP.items()}
-    for name, bodies in more.items():
-        kind = name.replace("_", "-")
-        added = {body["id"] for body in bodies}
-        kept = [body for body in documents.get(kind, []) if body["id"] not in added]
-        documents[kind] = kept + list(bodies)
-    return tenant(documents)
+    return tenant(merged(**more))
 
 
 def decided(
@@ -107,11 +101,58 @@ def decided(
         result.after_qualification,
         result.after_contact_policy,
     )
+    assert (plain.degraded, plain.control_group) == (result.degraded, result.control_group)
     return result
 
 
 def _no_probe() -> float:
     raise AssertionError("a decision without a trace looked at the clock")
+
+
+def flow(**fields: Any) -> list[dict[str, Any]]:
+    """The shop's flow with other settings."""
+    return [{"id": "flow", "name": "Flow", "status": "active", "default": True, **fields}]
+
+
+def rule(kind: str, config: Mapping[str, Any], *scopes: Any, **more: Any) -> dict[str, Any]:
+    """A qualification rule's document; its id is its kind, scopes are `("offer", "card")`."""
+    named = [{"scope": scope, "id": entity_id} for scope, entity_id in scopes]
+    return {"id": kind, "name": kind, "kind": kind, "config": config, "scopes": named, **more}
+
+
+def segment(segment_id: str, filter_: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """A segment's document."""
+    return {"id": segment_id, "name": segment_id, "filter": filter_, **more}
+
+
+def leaf(field: str, operator: str, *value: Any) -> dict[str, Any]:
+    """A condition of one comparison."""
+    return {"field": field, "operator": operator, **({"value": value[0]} if value else {})}
+
+
+def refused(documents: Documents) -> list[str]:
+    """The paths of everything wrong with some documents, each by itself or together."""
+    entities: dict[EntityKey, Entity] = {}
+    paths: list[str] = []
+    for kind, bodies in documents.items():
+        for body in bodies:
+            entity = load_entity(kind, body)
+            if isinstance(entity, list):
+                paths.extend(problem.path for problem in entity)
+            else:
+                entities[kind, entity.id] = entity
+    return paths or [problem.path for problem in check_tenant("t", entities)]
+
+
+def merged(**more: Any) -> Documents:
+    """The shop's documents with more by kind, or others of the same id."""
+    documents: dict[str, list[Any]] = {kind: list(bodies) for kind, bodies in SHOP.items()}
+    for name, bodies in more.items():
+        kind = name.replace("_", "-")
+        added = {body["id"] for body in bodies}
+        kept = [body for body in documents.get(kind, []) if body["id"] not in added]
+        documents[kind] = kept + list(bodies)
+    return documents
 
 
 def creatives(result: Decided) -> list[str]:

@@ -28,6 +28,14 @@ SMALLEST: dict[str, dict[str, Any]] = {
         "config": {"field": "age", "operator": "gt", "value": 1},
     },
     "contact-policies": {"name": "n", "kind": "cooldown", "config": {"cooldownMs": 1}},
+    "segments": {"name": "n", "filter": {"field": "customer.age", "operator": "gt", "value": 1}},
+    "models": {"key": "m", "kind": "scorecard"},
+    "experiments": {
+        "key": "e",
+        "target": "creative",
+        "variants": [{"key": "v", "weight": 100}],
+        "controlVariant": "v",
+    },
     "decision-flows": {"name": "n"},
     "tenant-settings": {},
 }
@@ -111,7 +119,7 @@ def test_batch_channels_count_the_decision_itself_unless_told(fields: dict[str, 
          {"customFields[0].default"}),
         ("channels", {"type": "fax"}, {"type"}),
         ("channels", {"reservationMs": 5}, {"reservationMs"}),
-        ("behavioral-metrics", {"aggregate": "avg"}, {"aggregate"}),
+        ("behavioral-metrics", {"aggregate": "avg"}, {"field"}),
         ("behavioral-metrics", {"aggregate": "sum"}, {"field"}),
         ("behavioral-metrics", {"aggregate": "sum", "field": "offerId"}, {"field"}),
         ("behavioral-metrics", {"field": "data.x"}, {"field"}),
@@ -136,8 +144,15 @@ def test_batch_channels_count_the_decision_itself_unless_told(fields: dict[str, 
          {"config.field"}),
         ("decision-flows", {"scoring": {"method": "propensity", "weights": {"p": 1}}},
          {"scoring.method", "scoring.weights"}),
-        ("decision-flows", {"experimentId": "e", "fallbackOfferIds": ["o"], "filters": [{}]},
-         {"experimentId", "fallbackOfferIds", "filters"}),
+        ("decision-flows", {"experimentId": "e"}, {"experimentId"}),
+        ("decision-flows", {"status": "active", "filters": [{}], "enrich": {"fields": ["age"]}},
+         {"filters[0].field", "filters[0].operator", "enrich.fields[0]"}),
+        ("decision-flows", {"latencyBudgetMs": 0, "fallbackOfferIds": ["a b"], "unknownCustomers": "maybe"},
+         {"latencyBudgetMs", "fallbackOfferIds[0]", "unknownCustomers"}),
+        ("segments", {"filter": {"field": "age", "operator": "gt", "value": 1}}, {"filter.field"}),
+        ("placements", {"maxSlots": 0}, {"maxSlots"}),
+        ("tenant-settings", {"holdoutPercent": 101, "consentDefault": "no"},
+         {"holdoutPercent", "consentDefault"}),
         ("decision-flows", {"inventory": {"ids": ["a"]}, "routes": [{}]}, {"inventory.ids", "routes[0]"}),
         ("decision-flows", {"ranking": {"maxPerCategory": 0}}, {"ranking.maxPerCategory"}),
     ],
@@ -148,18 +163,22 @@ def test_every_problem_comes_at_once_with_its_path(
     assert {problem.path for problem in refused(kind, **fields)} == paths
 
 
-def test_a_kind_that_is_not_built_is_refused_by_naming_those_that_are() -> None:
+def test_a_kind_that_does_not_exist_is_refused_by_naming_those_that_do() -> None:
     for kind, wanted in (
-        ("qualification-rules", "must be one of: attribute_condition, metric_condition, expression"),
+        (
+            "qualification-rules",
+            "must be one of: segment_required, attribute_condition, metric_condition, ",
+        ),
+        ("contact-policies", "must be one of: frequency_cap, cooldown, "),
     ):
-        assert [problem.message for problem in refused(kind, kind="budget_exhausted")] == [wanted]
+        (problem,) = refused(kind, kind="horoscope")
+        assert problem.path == "kind"
+        assert problem.message.startswith(wanted)
 
 
 def test_values_that_change_nothing_are_let_by() -> None:
     fields: dict[str, Any] = {
         "experimentId": None,
-        "fallbackOfferIds": [],
-        "latencyBudgetMs": 50,
         "scoring": {"weights": {}},
     }
     assert isinstance(load_entity("decision-flows", {**SMALLEST["decision-flows"], **fields}), DecisionFlow)

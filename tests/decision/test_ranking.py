@@ -8,12 +8,7 @@ import pytest
 
 from app.decision.decide import CustomerView, PlacementRequest
 from app.decision.state import Profile
-from tests.decision.building import NOW_MS, creatives, decided, policy, shop
-
-
-def flow(**fields: Any) -> list[dict[str, Any]]:
-    """The shop's flow with other settings."""
-    return [{"id": "flow", "name": "Flow", "status": "active", "default": True, **fields}]
+from tests.decision.building import NOW_MS, creatives, decided, flow, policy, shop
 
 
 def offer(offer_id: str, **fields: Any) -> dict[str, Any]:
@@ -125,7 +120,7 @@ def places(*several: tuple[str, int]) -> tuple[PlacementRequest, ...]:
 
 def site(**placement: Any) -> Any:
     """The shop with a second placement on the site, and a mail creative of every offer left alone."""
-    return shop(placements=[{"id": "foot", "name": "Foot", "channelId": "site", **placement}])
+    return shop(placements=[{"id": "foot", "name": "Foot", "channelId": "site", "maxSlots": 5, **placement}])
 
 
 def test_placements_are_filled_in_their_order_without_repeats() -> None:
@@ -157,9 +152,41 @@ def test_a_placement_takes_its_own_creatives_and_those_without_one() -> None:
     assert creatives(decided(site(), placements=places(("gone", 5)))) == []
 
 
-def test_a_placement_holds_no_more_than_its_slots() -> None:
-    catalogue = shop(placements=[{"id": "hero", "name": "Hero", "channelId": "site", "maxSlots": 1}])
-    assert creatives(decided(catalogue, placements=places(("hero", 5)))) == ["card-site"]
+@pytest.mark.parametrize(
+    ("said", "asked", "taken"),
+    [
+        ({}, [5], 1),
+        ({"maxSlots": 1}, [5], 1),
+        ({"maxSlots": 2}, [1], 1),
+        ({"maxSlots": 2}, [5], 2),
+        ({"maxSlots": None}, [5], 2),
+        ({"maxSlots": 1}, [1, 1], 1),
+        ({"maxSlots": 2}, [1, 1], 2),
+        ({"maxSlots": 2}, [1, 1, 1], 2),
+    ],
+)
+def test_a_placement_holds_no_more_than_its_slots_however_often_it_is_named(
+    said: dict[str, Any], asked: list[int], taken: int
+) -> None:
+    catalogue = shop(placements=[{"id": "hero", "name": "Hero", "channelId": "site", **said}])
+    wanted = places(*(("hero", limit) for limit in asked))
+    assert creatives(decided(catalogue, placements=wanted)) == ["card-site", "house-site"][:taken]
+
+
+def test_ranking_options_run_through_all_placements() -> None:
+    catalogue = shop(
+        offers=[offer("house", priority=95), offer("card", priority=90)],
+        creatives=[{"id": "car-site", "name": "s", "offerId": "car", "channelId": "site"}],
+        placements=[
+            {"id": "foot", "name": "Foot", "channelId": "site", "maxSlots": 5},
+            {"id": "side", "name": "Side", "channelId": "site"},
+        ],
+        decision_flows=flow(ranking={"maxPerCategory": 1}),
+    )
+    result = decided(catalogue, placements=places(("side", 3), ("foot", 3), ("hero", 3)))
+    got = [(one.rank, one.placement_id, one.creative_id) for one in result.decisions]
+    assert got == [(1, "side", "house-site"), (2, "hero", "card-site")]
+    assert result.removals == {"max_per_category": 2, "deduplicate": 2}
 
 
 def test_channels_by_id_key_or_type() -> None:
@@ -241,32 +268,6 @@ def test_what_the_request_excludes_is_removed_with_a_reason() -> None:
     assert creatives(result) == ["house-mail"]
     assert result.removals == {"excluded_offer": 1, "excluded_creative": 1}
     assert (result.total_candidates, result.after_qualification) == (3, 1)
-
-
-@pytest.mark.parametrize(
-    ("consent", "wanted"),
-    [
-        ({}, 5),
-        ({"mail": "granted"}, 5),
-        ({"mail": "revoked"}, 2),
-        ({"post": "revoked"}, 2),
-        ({"email": "revoked"}, 2),
-        ({"email": "revoked", "mail": "granted"}, 2),
-        ({"all": "revoked"}, 0),
-        ({"marketing": "revoked"}, 5),
-    ],
-)
-def test_a_revoked_channel_gives_no_candidate_not_even_a_mandatory_one(
-    consent: dict[str, str], wanted: int
-) -> None:
-    catalogue = shop(
-        channels=[{"id": "mail", "key": "post", "name": "Mail", "type": "email"}],
-        offers=[offer("car", mandatory=True)],
-        decision_flows=flow(ranking={"oneCreativePerOffer": False}),
-    )
-    result = decided(catalogue, CustomerView("ann", Profile(consent=consent)))
-    assert len(result.decisions) == wanted
-    assert (result.after_qualification, result.after_contact_policy) == (5, wanted)
 
 
 def test_a_decision_says_everything_that_an_answer_needs() -> None:

@@ -37,7 +37,7 @@ ENTITIES: dict[str, Sequence[Mapping[str, Any]]] = {
         {"id": "web", "name": "Web", "type": "web"},
         {"id": "push", "key": "ping", "name": "Push", "type": "push", "impressionTracking": "implicit"},
     ],
-    "placements": [{"id": "hero", "name": "Hero", "channelId": "web"}],
+    "placements": [{"id": "hero", "name": "Hero", "channelId": "web", "maxSlots": 5}],
     "offers": [
         {"id": "vinyl", "name": "Vinyl", "categoryId": "cat", "priority": 90},
         {"id": "tape", "name": "Tape", "categoryId": "cat", "priority": 50},

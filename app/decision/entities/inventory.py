@@ -102,8 +102,8 @@ class Channel(Entity, frozen=True, kw_only=True):
 
 
 class Placement(Entity, frozen=True, kw_only=True):
-    """A place on a channel; one recommendation puts at most `max_slots` there, if that is said."""
+    """A place on a channel; one recommendation puts at most `max_slots` there. None, said, is no bound."""
 
     name: Name
     channel_id: Ref
-    max_slots: Annotated[int, Meta(ge=1, le=50)] | None = None
+    max_slots: Annotated[int, Meta(ge=1, le=50)] | None = 1

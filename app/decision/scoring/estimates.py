@@ -117,6 +117,11 @@ class Estimator:
                 found[offer_id] = propensity(offer, category, tenant, _constant(own))
         return found
 
+    def propensity_of(self, candidate: Candidate, context: ScoringContext) -> float:
+        """The propensity (0–1) of one candidate, as rules ask for it: what a strategy draws is none."""
+        estimator = self if self.strategy is None else _BY_EVIDENCE
+        return estimator.estimates([candidate], context)[candidate.offer.id].value
+
     def _ask(self, candidates: Sequence[Candidate], context: ScoringContext) -> Mapping[str, float | None]:
         """What the model says of these candidates' offers; nothing without one, or while it is bypassed."""
         model = self.bound(context.shared.evidence)
@@ -142,6 +147,9 @@ class Estimator:
         if self._bound is None or self._bound[0] is not state:
             self._bound = (state, self.model.at(state))
         return self._bound[1]
+
+
+_BY_EVIDENCE = Estimator()
 
 
 def _feature(value: object) -> FeatureValue:

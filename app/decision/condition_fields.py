@@ -1,0 +1,32 @@
+"""Which fields a condition tree reads, found without evaluating it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from app.decision.problems import join
+
+
+def fields_read(tree: object, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every field that a condition reads, in document order, with the path of the comparison that does.
+
+    Args:
+        tree: A condition tree; what is none in it is passed over. One that compiles is not too deep.
+        path: Where the tree stands in its document.
+    """
+    stack: list[tuple[object, str]] = [(tree, path)]
+    while stack:
+        node, at = stack.pop()
+        if not isinstance(node, dict):
+            continue
+        field = node.get("field")
+        if isinstance(field, str):
+            yield field, join(at, "field")
+        stack.append((node.get("not"), join(at, "not")))
+        for joint in ("any", "all"):
+            members = node.get(joint)
+            if isinstance(members, list):
+                here = join(at, joint)
+                stack.extend(
+                    (member, join(here, f"[{i}]")) for i, member in reversed(list(enumerate(members)))
+                )
