@@ -143,7 +143,7 @@ POLICIES = st.lists(
 ).map(
     lambda drawn: [
         {"id": f"p{i}", "name": "p", **document, "scopes": scopes, "priority": priority,
-         "bypassable": bypassable}
+         "bypassable": bypassable or document["kind"] == "allow_override"}
         for i, (document, scopes, priority, bypassable) in enumerate(drawn)
     ]
 )  # fmt: skip
