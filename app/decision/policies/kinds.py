@@ -3,12 +3,12 @@
 Rules of this module:
 
 1.  A policy compiles to one rule or to everything that is wrong with it, never to an exception.
-2.  `calendar` is refused where nothing is counted by it.
+2.  `calendar` is refused where nothing is counted by it, `bypassable: false` where nothing is blocked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from app.decision.entities import ContactPolicy
 from app.decision.policies.budgets import budget_exhausted
@@ -49,7 +49,16 @@ NEVER_LIFTED = frozenset({"budget_exhausted"})
 def compile_policy(policy: ContactPolicy, at: str = "") -> Rule | list[Problem]:
     """What the policy compares, or everything wrong with it; `at` is put before every problem's path."""
     rule = POLICY_KINDS[policy.kind](policy, join(at, "config"))
-    if not policy.calendar or policy.kind in BY_CALENDAR:
+    problems = list(_without_effect(policy, at))
+    if not problems:
         return rule
-    message = f"has no effect on a {policy.kind}, which counts in no calendar period; leave it out or false"
-    return [Problem(join(at, "calendar"), message), *(rule if isinstance(rule, list) else [])]
+    return [*problems, *rule] if isinstance(rule, list) else problems
+
+
+def _without_effect(policy: ContactPolicy, at: str) -> Iterator[Problem]:
+    """Settings that every policy has and this kind has no use for."""
+    if policy.calendar and policy.kind not in BY_CALENDAR:
+        message = f"has no effect on {policy.kind}, which counts in no calendar period; leave it out"
+        yield Problem(join(at, "calendar"), message)
+    if not policy.bypassable and policy.kind == "allow_override":
+        yield Problem(join(at, "bypassable"), "has no effect on allow_override, which blocks nothing")

@@ -139,6 +139,14 @@ def test_calendar_is_refused_where_nothing_counts_by_it(
 
 
 @pytest.mark.parametrize("kind", POLICY_KINDS)
+def test_bypassable_is_refused_where_nothing_is_blocked(kind: str) -> None:
+    document = {"id": "p", **policy(kind, CONFIGS[kind], bypassable=False)}
+    problems = load_entity("contact-policies", document)
+    paths = [one.path for one in problems] if isinstance(problems, list) else []
+    assert paths == (["bypassable"] if kind == "allow_override" else [])
+
+
+@pytest.mark.parametrize("kind", POLICY_KINDS)
 def test_every_reference_of_a_config_is_checked(kind: str) -> None:
     entities = loaded({**SHOP, "contact-policies": [policy(kind, CONFIGS[kind])]})
     wanted = [f"contact-policies[{kind}].{DANGLING[kind]}"] if kind in DANGLING else []
