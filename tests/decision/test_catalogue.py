@@ -8,20 +8,7 @@ import pytest
 
 from app.decision.catalogue import CatalogSnapshot, check_tenant, users_of
 from app.decision.routing import ChannelChoice
-from tests.decision.building import (
-    NOW_MS,
-    SHOP,
-    creatives,
-    decided,
-    flow,
-    leaf,
-    loaded,
-    merged,
-    policy,
-    rule,
-    segment,
-    shop,
-)
+from tests.decision.building import NOW_MS, SHOP, creatives, decided, loaded, policy, shop
 
 
 def problems(**more: Any) -> dict[str, str]:
@@ -261,33 +248,3 @@ def test_users_of_an_entity_are_those_that_refer_to_it() -> None:
         ("creatives", "card-site"),
     ]
     assert users_of("creatives", "card-mail", entities) == []
-
-
-def test_flows_rules_and_segments_are_users_of_what_they_read() -> None:
-    documents = merged(
-        offers=[{"id": "card", "key": "plastic", "name": "Card", "categoryId": "cards"}],
-        behavioral_metrics=[{"id": "m", "key": "visits", "aggregate": "count", "eventTypes": ["page"]}],
-        segments=[segment("busy", leaf("metrics.visits", "gt", 3), key="b")],
-        qualification_rules=[
-            rule("segment_required", {"segmentIds": ["b"]}),
-            rule("attribute_condition", leaf("age", "gt", 1), ("segment", "busy")),
-            rule("metric_condition", leaf("m", "gt", 1)),
-        ],
-        decision_flows=flow(
-            fallbackOfferIds=["plastic"],
-            filters=[{"not": leaf("metrics.m", "gt", 3)}],
-            enrich={"fields": ["metrics.visits", "customer.age"]},
-        ),
-    )
-    entities = loaded(documents)
-    assert check_tenant("t", entities) == []
-    assert users_of("segments", "busy", entities) == [
-        ("qualification-rules", "attribute_condition"),
-        ("qualification-rules", "segment_required"),
-    ]
-    assert users_of("behavioral-metrics", "m", entities) == [
-        ("decision-flows", "flow"),
-        ("qualification-rules", "metric_condition"),
-        ("segments", "busy"),
-    ]
-    assert ("decision-flows", "flow") in users_of("offers", "card", entities)
