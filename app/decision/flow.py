@@ -103,8 +103,8 @@ class CompiledFlow:
 
     @property
     def falls_back(self) -> bool:
-        """Whether the flow has offers to fall back to."""
-        return bool(self.definition.fallback_offer_ids)
+        """Whether the flow has active offers to fall back to, schedules aside."""
+        return bool(self._fallbacks)
 
     @property
     def allows_unknown(self) -> bool:

@@ -6,6 +6,7 @@ Nothing here runs for a decision without a trace.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from app.decision.candidate import Candidate
 from app.decision.conditions import Environment
@@ -74,7 +75,13 @@ def write_trace(
         for one in shelf.scored:
             offer_id = one.candidate.offer.id
             scores[offer_id] = max(one.score, scores.get(offer_id, 0.0))
-    given = {"customerId": customer.customer_id, "attributes": request.attributes, "context": request.context}
+    given: dict[str, Any] = {
+        "customerId": customer.customer_id,
+        "attributes": request.attributes,
+        "context": request.context,
+    }
+    if request.segments:
+        given["segments"] = sorted(request.segments)
     return Trace(
         stages=(
             EnrichStage(duration=watch.of("enrich"), input=given, output=enriched_values(environment)),

@@ -89,6 +89,16 @@ def test_one_purpose_of_the_consent_can_be_listed() -> None:
     assert output == {"customer.consent": {"mail": "granted"}}
 
 
+@pytest.mark.parametrize("listed", ["metrics.m2", "metrics.buys"])
+@pytest.mark.parametrize("read", ["metrics.m2", "metrics.buys"])
+def test_a_metric_may_be_listed_and_read_by_id_or_key(listed: str, read: str) -> None:
+    catalogue = shop(
+        behavioral_metrics=METRICS,
+        decision_flows=flow(enrich={"fields": [listed]}, filters=[leaf(read, "eq", 2)]),
+    )
+    assert len(decided(catalogue, ANN, channel_id="mail").decisions) == 3
+
+
 @pytest.mark.parametrize(
     ("kind", "config", "field"),
     [

@@ -131,9 +131,11 @@ def test_a_flow_that_fell_back_takes_the_offers_it_lists_in_that_order(
     assert [one.rank for one in result.decisions] == list(range(1, len(wanted) + 1))
 
 
-def test_a_flow_without_fallback_offers_does_not_fall_back() -> None:
-    result = decided(shop(), channel_id="mail", shared=FALLBACK)
-    assert (result.degraded, creatives(result)) == (None, ["card-mail", "house-mail", "car-mail"])
+def test_a_flow_without_active_fallback_offers_does_not_fall_back() -> None:
+    off = {"id": "off", "name": "Off", "categoryId": "cards", "status": "paused"}
+    for catalogue in (shop(), shop(offers=[off], decision_flows=falls_back("off"))):
+        result = decided(catalogue, channel_id="mail", shared=FALLBACK)
+        assert (result.degraded, creatives(result)) == (None, ["card-mail", "house-mail", "car-mail"])
 
 
 def test_a_fallback_passes_rules_filters_inventory_and_floor() -> None:

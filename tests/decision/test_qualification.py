@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.decision import rule_kinds
+from app.decision.candidate import Candidate
 from app.decision.catalogue import Problem, load_entity
 from app.decision.decide import CustomerView
 from app.decision.known import Known
 from app.decision.learning.evidence import Tally
-from app.decision.offer_values import OfferValues
-from app.decision.rule_kinds import RULE_KINDS
+from app.decision.rule_kinds import RULE_KINDS, OfferTest, Resolve
 from app.decision.shared import Shared
-from app.decision.state import DAY_MS, Profile, RecentEvent
+from app.decision.state import DAY_MS, Profile
 from tests.decision.building import (
-    NOW_MS,
     creatives,
     decided,
     leaf,
@@ -29,7 +29,6 @@ from tests.decision.building import (
 )
 from tests.decision.documents import ANY_JSON, nearly
 
-HOUR_MS = 3_600_000
 ANN = CustomerView("ann", Profile({"age": 17}, ("gold",)))
 TOO_YOUNG = {"field": "age", "operator": "gte", "value": 18}
 
@@ -180,6 +179,33 @@ def test_the_offer_is_asked_for_once_and_only_where_a_rule_wants_it() -> None:
     assert "offer/car" not in evidence.asked
 
 
+def test_creatives_of_an_offer_may_be_under_different_rules() -> None:
+    rules = [
+        {**rule("propensity_threshold", {"min": 0.4}, ("creative", "card-mail")), "id": "a"},
+        {**rule("propensity_threshold", {"min": 0.9}, ("creative", "card-site")), "id": "b"},
+    ]
+    result = decided(shop(qualification_rules=rules), ANN, exclude_offers=frozenset({"house", "car"}))
+    assert creatives(result) == ["card-mail"]
+    assert result.removals["propensity_threshold:b"] == 1
+
+
+def test_a_rule_on_the_offer_is_looked_at_once_an_offer(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+
+    def counting(config: dict[str, Any], path: str, resolve: Resolve) -> OfferTest:
+        def holds(known: Known, candidate: Candidate) -> bool:
+            looked.append(candidate.offer.id)
+            return True
+
+        return OfferTest(holds=holds, numbers=lambda known, candidate: {})
+
+    monkeypatch.setattr(rule_kinds, "RULE_KINDS", {"propensity_threshold": counting})
+    catalogue = shop(qualification_rules=[rule("propensity_threshold", {"min": 0.4})])
+    # Five candidates of three offers, decided traced and untraced.
+    decided(catalogue, ANN)
+    assert sorted(looked) == ["car", "car", "card", "card", "house", "house"]
+
+
 def test_the_trace_shows_the_propensity() -> None:
     result = decided(
         shop(qualification_rules=[rule("propensity_threshold", {"min": 0.6})]), ANN, channel_id="mail"
@@ -191,60 +217,6 @@ def test_the_trace_shows_the_propensity() -> None:
         "propensity_threshold",
         {"propensity": 0.5, "min": 0.6},
     )
-
-
-# -- recency_check
-
-
-@pytest.mark.parametrize(
-    ("events", "event_type", "within_ms", "recent"),
-    [
-        ([], "purchase", HOUR_MS, False),
-        ([("purchase", HOUR_MS - 1)], "purchase", HOUR_MS, True),
-        ([("purchase", HOUR_MS)], "purchase", HOUR_MS, False),
-        ([("purchase", HOUR_MS + 1)], "purchase", HOUR_MS, False),
-        ([("purchase", -5)], "purchase", HOUR_MS, True),
-        ([("purchase", 5)], "page", HOUR_MS, False),
-        ([("purchase", 2), ("purchase", 2 * HOUR_MS)], "purchase", HOUR_MS, True),
-        ([("purchase", 2 * HOUR_MS), ("purchase", 2)], "purchase", HOUR_MS, True),
-        ([("outcome.click", 5)], "outcome.click", HOUR_MS, True),
-        ([("outcome.convert", 5)], "outcome.conversion", HOUR_MS, True),
-        ([("outcome.conversion", 5)], "outcome.convert", HOUR_MS, True),
-        ([("page", 30 * DAY_MS - 1)], "page", 30 * DAY_MS, True),
-    ],
-)
-@pytest.mark.parametrize("invert", [False, True])
-def test_recency(
-    events: list[tuple[str, int]], event_type: str, within_ms: int, recent: bool, invert: bool
-) -> None:
-    customer = CustomerView("ann", recent=[RecentEvent(NOW_MS - age_ms, name) for name, age_ms in events])
-    config = {"eventType": event_type, "withinMs": within_ms, "invert": invert}
-    assert (len(mail(rule("recency_check", config), customer=customer)) == 3) is (recent is not invert)
-
-
-def test_the_trace_shows_the_age_of_the_last_event() -> None:
-    customer = CustomerView(
-        "ann", recent=[RecentEvent(NOW_MS - 70, "page"), RecentEvent(NOW_MS - 90, "page")]
-    )
-    config = {"eventType": "page", "withinMs": 60}
-    result = decided(shop(qualification_rules=[rule("recency_check", config)]), customer, channel_id="mail")
-    assert result.trace is not None
-    numbers = result.trace.stages[2].candidates[0].numbers  # type: ignore[union-attr]
-    assert numbers == {"eventType": "page", "ageMs": 70, "withinMs": 60, "invert": False}
-
-
-def test_recent_events_are_looked_through_once_and_only_when_asked() -> None:
-    class Once(list[RecentEvent]):
-        looked = 0
-
-        def __iter__(self) -> Any:
-            self.looked += 1
-            return super().__iter__()
-
-    events = Once([RecentEvent(NOW_MS - 5, "page")])
-    known = Known({}, OfferValues({}), lambda _: False, events, lambda _: 0.5, NOW_MS)
-    assert events.looked == 0
-    assert (known.age_ms("page"), known.age_ms("gone"), events.looked) == (5, None, 1)
 
 
 # -- what is refused

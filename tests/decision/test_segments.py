@@ -83,6 +83,8 @@ def test_what_a_trusted_caller_says_adds_to_what_is_evaluated() -> None:
     assert creatives(decided(catalogue, ANN, channel_id="mail")) == ["house-mail", "car-mail"]
     told = decided(catalogue, ANN, channel_id="mail", segments=frozenset({"vip"}))
     assert creatives(told) == ["card-mail", "house-mail", "car-mail"]
+    assert told.trace is not None
+    assert told.trace.stages[0].input["segments"] == ["vip"]  # type: ignore[union-attr]
 
 
 def test_one_of_several_segments_is_enough_and_the_trace_says_which() -> None:
