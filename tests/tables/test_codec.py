@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.decision.segments import Log
+from app.decision.log import Log
 from app.decision.state import (
     CONTACT_SEGMENT,
     SEEN_SEGMENT,
