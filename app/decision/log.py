@@ -1,79 +1,111 @@
-"""Segments: the customers who meet a condition, and whether one customer does.
+"""A long list of a customer's, in segments: one more entry rewrites at most one of them.
 
 Rules of this module:
 
-1.  A segment's filter reads `customer.*` (attributes, `customer.tags`, `customer.consent`) and `metrics.*`,
-    always with the namespace, and everything the tenant knows, whatever a flow's `enrich` lists.
-2.  Only an active segment has customers: in a draft, paused or archived one there is nobody.
-3.  A segment is evaluated when something asks, once a request.
-4.  What a caller says adds to what is evaluated: nobody is taken out of a segment, and nobody comes into one
-    that is not active. Whether callers are trusted is decided where the request is read.
+1.  Entries have sequence numbers; segment s holds the numbers [s × size, (s + 1) × size).
+2.  Entries are added at the end and forgotten at the front, whole segments at a time.
+3.  A log knows which segments its store lacks, and which it has too many.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeVar
 
-from app.decision.conditions import Condition, Environment, compile_condition
-from app.decision.entities import Segment
-from app.decision.index import EntityIndex
-from app.decision.problems import Problem
+T = TypeVar("T")
 
-#: What a segment's filter may read.
-SEGMENT_NAMESPACES = frozenset({"customer", "metrics"})
+#: Never changed.
+_NOTHING: list[Any] = []
 
 
-def compile_segment(segment: Segment, path: str = "filter") -> Condition | list[Problem]:
-    """The segment's filter as a function of an environment, or what is wrong with it."""
-    return compile_condition(segment.filter, SEGMENT_NAMESPACES, path)
+class Log(Generic[T]):
+    """An append-only list with a numbered front, stored in segments of `size` entries.
 
-
-def compile_segments(index: EntityIndex) -> Mapping[str, Condition]:
-    """The filters of a tenant's active segments, by id."""
-    compiled = {
-        segment.id: compile_segment(segment)
-        for segment in index.all("segments", Segment)
-        if segment.status == "active"
-    }
-    return {segment_id: one for segment_id, one in compiled.items() if not isinstance(one, list)}
-
-
-class Memberships:
-    """Which segments one customer is in now.
-
-    Args:
-        segments: The filters of the active segments by id.
-        environment: Gives what they read; called at most once, and only when a segment is evaluated.
-        told: Ids of segments that a trusted caller says the customer is in.
+    Invariant: entry i has sequence number `base + i`; segment s holds the sequence numbers
+    [s * size, (s + 1) * size); `base` is a multiple of `size`.
     """
 
-    __slots__ = ("_build", "_environment", "_known", "_segments", "_told")
+    __slots__ = ("base", "changed_from", "entries", "size", "stored_base")
 
-    def __init__(
-        self,
-        segments: Mapping[str, Condition],
-        environment: Callable[[], Environment],
-        told: frozenset[str] = frozenset(),
-    ) -> None:
-        self._segments = segments
-        self._build = environment
-        self._environment: Environment | None = None
-        self._told = told
-        self._known: dict[str, bool] = {}
+    def __init__(self, size: int, base: int = 0, entries: list[T] | None = None) -> None:
+        self.size = size
+        self.base = base
+        #: Most customers have nothing in most logs: until the first entry they share one empty list.
+        self.entries: list[T] = entries or _NOTHING
+        #: First segment in the store; those between it and `base` await deletion.
+        self.stored_base = base
+        #: Sequence number from which the store is behind; None when it is level.
+        self.changed_from: int | None = None
 
-    def in_segment(self, segment_id: str) -> bool:
-        """Whether the customer is in the segment with this id; in an unknown one nobody is."""
-        known = self._known.get(segment_id)
-        if known is None:
-            known = self._known[segment_id] = self._evaluate(segment_id)
-        return known
+    def __len__(self) -> int:
+        return len(self.entries)
 
-    def _evaluate(self, segment_id: str) -> bool:
-        holds = self._segments.get(segment_id)
-        if holds is None:
-            return False
-        if segment_id in self._told:
-            return True
-        if self._environment is None:
-            self._environment = self._build()
-        return holds(self._environment)
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.entries)
+
+    @property
+    def end(self) -> int:
+        """The sequence number of the next entry."""
+        return self.base + len(self.entries)
+
+    def append(self, entry: T) -> None:
+        if self.changed_from is None:
+            self.changed_from = self.end
+        if self.entries is _NOTHING:
+            self.entries = []
+        self.entries.append(entry)
+
+    def replace(self, index: int, entry: T) -> None:
+        """Put another entry in the place of the one at this index (0-based, from `base`)."""
+        sequence = self.base + index
+        if self.changed_from is None or sequence < self.changed_from:
+            self.changed_from = sequence
+        self.entries[index] = entry
+
+    def trim(self, keep: int, expired: Callable[[T], bool]) -> list[T]:
+        """Forget whole segments from the front: those past `keep` entries, or all of whose entries expired.
+
+        Returns the entries that went, oldest first. Entries within the bounds always stay; up to one
+        segment more than `keep` may stay.
+        """
+        gone = 0
+        while len(self.entries) - gone >= self.size:
+            segment = self.entries[gone : gone + self.size]
+            over = len(self.entries) - gone - self.size >= keep
+            if not over and not all(expired(entry) for entry in segment):
+                break
+            gone += self.size
+        if not gone:
+            return []
+        forgotten = self.entries[:gone]
+        del self.entries[:gone]
+        self.base += gone
+        if self.changed_from is not None:
+            self.changed_from = max(self.changed_from, self.base)
+        return forgotten
+
+    def rewrite(self, entries: list[T]) -> None:
+        """Put other entries in the place of all: the segments there are go, the new ones come after them."""
+        self.base = -(-self.end // self.size) * self.size
+        self.entries = entries or _NOTHING
+        self.changed_from = self.base if entries else None
+
+    def segment(self, number: int) -> list[T]:
+        """The entries of one segment, as the store keeps it."""
+        start = number * self.size - self.base
+        return self.entries[max(start, 0) : start + self.size]
+
+    def changed_segments(self) -> range:
+        """Numbers of the segments that the store must write."""
+        if self.changed_from is None or not self.entries:
+            return range(0)
+        return range(self.changed_from // self.size, (self.end - 1) // self.size + 1)
+
+    def dropped_segments(self) -> range:
+        """Numbers of the segments that the store must delete."""
+        return range(self.stored_base // self.size, self.base // self.size)
+
+    def settle(self) -> None:
+        """The store is level with this log."""
+        self.changed_from = None
+        self.stored_base = self.base
