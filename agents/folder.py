@@ -19,8 +19,10 @@ from typing import Any
 
 import msgspec
 
+from agents.notices import Notices
 from app.decision.fold import REFUSED, Clock, Verdict, fold_decision, fold_event, fold_profile
 from app.decision.ids import parse_routed_id
+from app.decision.notices import decode_notice
 from app.decision.records import (
     DecisionMade,
     Event,
@@ -36,10 +38,11 @@ from app.decision.responses import fold_response, unpark
 from app.decision.state import Customer
 from config.metrics import Metrics
 from config.topics import (
-    CUSTOMER_TOPICS,
+    SOURCE_TOPICS,
     DEAD_LETTERS,
     DECISIONS,
     EVENTS,
+    EVIDENCE,
     HEADER_ORIGIN,
     HEADER_PROBLEMS,
     HEADER_REASON,
@@ -108,13 +111,13 @@ _DECODERS: dict[str, Callable[[bytes], Body | Refused]] = {
 
 
 class RecordFailedError(Exception):
-    """This program failed on a record; `topic` is its index in CUSTOMER_TOPICS. Internal.
+    """This program failed on a record; `topic` is its index in SOURCE_TOPICS. Internal.
 
     The state is no longer to be trusted: the partition recovers.
     """
 
     def __init__(self, topic: int, record: Any, error: Exception) -> None:
-        name = CUSTOMER_TOPICS[topic]
+        name = SOURCE_TOPICS[topic]
         super().__init__(f"{name}/{record.partition}/{record.offset} failed: {error!r}"[:_FAILURE_MAX])
         self.topic = topic
         self.offset: int = record.offset
@@ -144,6 +147,7 @@ class Folder:
         self._origin_id = origin_id
         self._metrics = metrics
         self._poison = poison
+        self._notices = Notices(partition, partitions, metrics)
 
     def fold(self, topic: int, record: Any, clock: Clock) -> None:
         """Fold one record of a customer topic. Nothing a producer wrote may make it raise.
@@ -160,7 +164,7 @@ class Folder:
             raise RecordFailedError(topic, record, error) from error
 
     def _fold_any(self, topic: int, record: Any, clock: Clock) -> None:
-        name = CUSTOMER_TOPICS[topic]
+        name = SOURCE_TOPICS[topic]
         if record.key == FENCE_KEY:
             return
         if self._poison and (topic, record.offset) in self._poison:
@@ -169,6 +173,9 @@ class Folder:
             self._dead_letter(
                 record.key, record.value, Origin(name, record.partition, record.offset), refused
             )
+            return
+        if name == EVIDENCE:
+            self._fold_notice(record, Origin(name, record.partition, record.offset), clock)
             return
         if name != REKEYED:
             self._fold(name, topic, record, Origin(name, record.partition, record.offset), clock)
@@ -184,6 +191,13 @@ class Folder:
             )
             return
         self._fold(origin.topic, None, record, origin, clock)
+
+    def _fold_notice(self, record: Any, origin: Origin, clock: Clock) -> None:
+        notice = decode_notice(record.value or b"")
+        if isinstance(notice, Refused):
+            self._dead_letter(record.key, record.value, origin, notice)
+        else:
+            self._notices.fold(notice, clock)
 
     def _fold(self, name: str, topic: int | None, record: Any, origin: Origin, clock: Clock) -> None:
         body = _decode(name, record.value or b"")
@@ -206,6 +220,8 @@ class Folder:
             customer.watermarks[topic] = origin.offset + 1
         if verdict.refused is not None:
             self._dead_letter(record.key, record.value, origin, verdict.refused)
+        if verdict.observations or verdict.deliveries:
+            self._notices.observe(customer.tenant_id, verdict, clock)
         if record.headers:
             self._answer(record, verdict)
         if customer.parked:
@@ -247,6 +263,7 @@ class Folder:
 
     def _unpark(self, customer: Customer, clock: Clock) -> None:
         for unparked in unpark(customer, clock):
+            self._notices.observe(customer.tenant_id, unparked.verdict, clock)
             refused = unparked.verdict.refused
             if refused is not None:
                 origin = Origin.parse(unparked.parked.source.encode())

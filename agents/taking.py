@@ -20,7 +20,7 @@ from agents.source import Source
 from agents.stores import Stores
 from config.metrics import Metrics
 from config.settings import Settings
-from config.topics import CUSTOMER_TOPICS, DECISIONS, DELETE_RETENTION_MS, changelog_topic, topic_names
+from config.topics import SOURCE_TOPICS, DECISIONS, DELETE_RETENTION_MS, changelog_topic, topic_names
 from tables.changelog import ChangelogReader, ChangelogWriter, take_back
 from tables.fencing import PartitionProducer
 from tables.marks import MarkReader
@@ -72,7 +72,7 @@ class Taker:
         names = topic_names(settings.app_id)
         self._decisions = names[DECISIONS]
         self._reader = ChangelogReader(self._changelog, settings.bootstrap_servers, metrics)
-        self._marks = MarkReader([names[name] for name in CUSTOMER_TOPICS], settings.bootstrap_servers)
+        self._marks = MarkReader([names[name] for name in SOURCE_TOPICS], settings.bootstrap_servers)
         self._recoveries = asyncio.Semaphore(RECOVERIES)
 
     def producer(self, number: int) -> PartitionProducer:
@@ -165,7 +165,7 @@ class Taker:
                 continue
             partition.positions[topic] = begin
             if position > 0:
-                name = CUSTOMER_TOPICS[topic]
+                name = SOURCE_TOPICS[topic]
                 log.error("records expired before they were folded", topic=name, first=position, next=begin)
 
     def _progress(self, partition: Partition) -> Callable[[int], None]:

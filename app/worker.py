@@ -32,7 +32,7 @@ from app.transport.recovery import table_manager
 from app.transport.table import declare_table
 from config.metrics import Metrics, new_metrics
 from config.settings import Settings
-from config.topics import CUSTOMER_TOPICS, TABLE, changelog_topic, topic_names
+from config.topics import SOURCE_TOPICS, TABLE, changelog_topic, topic_names
 from tables.partition import Partitions
 from tables.publisher import Publisher
 from web.engine import Engine
@@ -97,7 +97,7 @@ class ConsumerSource:
     def __init__(self, app: OffertideApp, names: Mapping[str, str], membership: Membership) -> None:
         self._app = app
         self._membership = membership
-        self._topics = [names[name] for name in CUSTOMER_TOPICS]
+        self._topics = [names[name] for name in SOURCE_TOPICS]
 
     async def bounds(self, partition: int) -> Mapping[int, tuple[int, int]]:
         tps = self._tps(partition)
@@ -135,7 +135,7 @@ class DurablePositions:
     """The host's durable positions, under their full topic names, and its partitions' end."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
-        self._topics = [names[name] for name in CUSTOMER_TOPICS]
+        self._topics = [names[name] for name in SOURCE_TOPICS]
         self.host: Host | None = None
 
     def durable(self) -> Mapping[TP, int]:
@@ -178,7 +178,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideA
     app.settings, app.metrics, app.partitions = settings, metrics, partitions
     app.publisher, app.catalogue, app.host = publisher, catalogue, host
     app.consumer_options = ConsumerOptions(
-        chunked=frozenset(names[name] for name in CUSTOMER_TOPICS),
+        chunked=frozenset(names[name] for name in SOURCE_TOPICS),
         chunk_records=settings.batch_max_records,
         fetch_wait_ms=settings.fetch_wait_ms,
         positions=positions,

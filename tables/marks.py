@@ -14,7 +14,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaTimeoutError
 
-from config.topics import CUSTOMER_TOPICS, MESSAGE_MAX_BYTES
+from config.topics import SOURCE_TOPICS, MESSAGE_MAX_BYTES
 from tables.control import Mark
 
 #: A record that is there is read within this many polls, of a second each.
@@ -69,7 +69,7 @@ class MarkReader:
                 continue
             if mark.offset >= end:
                 raise TopicChangedError(
-                    CUSTOMER_TOPICS[topic], f"ends at {end}, but was folded up to {mark.offset + 1}"
+                    SOURCE_TOPICS[topic], f"ends at {end}, but was folded up to {mark.offset + 1}"
                 )
             wanted[TopicPartition(self._topics[topic], partition)] = (topic, mark)
         if not wanted:
@@ -98,7 +98,7 @@ async def _compare(consumer: AIOKafkaConsumer, wanted: dict[TopicPartition, tupl
             topic, mark = wanted.pop(tp)
             if mark_of(records[0]) != mark:
                 raise TopicChangedError(
-                    CUSTOMER_TOPICS[topic], f"has another record at {mark.offset} than was folded"
+                    SOURCE_TOPICS[topic], f"has another record at {mark.offset} than was folded"
                 )
             consumer.pause(tp)
         if not wanted:

@@ -14,7 +14,7 @@ Rules:
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -24,6 +24,7 @@ from app.decision.flow import CompiledFlow
 from app.decision.fold import contacts_of, recommendation_of
 from app.decision.ids import RECOMMENDATION, TRACE, routed_id
 from app.decision.records import TRACE_MAX_BYTES, DecisionMade
+from app.decision.shared import Budgets, Shared, no_budgets
 from app.decision.state import Contact, Customer, Shown
 from config.topics import DECISIONS
 from tables.overlays import Overlay
@@ -75,7 +76,8 @@ def make_decision(
         raise overloaded()
     customer = partition.customer(key)
     contacts = partition.contacts(key, customer)
-    made = decide_for(engine, snapshot.tenant(tenant_id), wanted, partition.number, customer, contacts)
+    tenant = snapshot.tenant(tenant_id)
+    made = decide_for(engine, tenant, wanted, partition.number, customer, contacts, partition.budgets_of)
     if made.decided.decisions or made.decided.trace is not None:
         _lay(engine, lease, snapshot.version, tenant_id, wanted.customer_id, made)
     return made
@@ -88,8 +90,11 @@ def decide_for(
     partition: int,
     customer: Customer | None,
     contacts: Sequence[Contact],
+    budgets_of: Callable[[TenantCatalogue, int], Budgets] = no_budgets,
 ) -> Underway:
     """The decision for a customer whose state is given; nothing is written down yet.
+
+    Who may not spend of budgets (a standby) leaves `budgets_of` out: what has one is blocked then.
 
     Raises:
         ApiError: as of `make_decision`.
@@ -104,8 +109,9 @@ def decide_for(
         {} if customer is None else customer.metrics,
         contacts,
     )
+    shared = Shared(engine.scoreboard.tenant(catalogue.tenant_id), budgets_of(catalogue, now_ms))
     started_s = time.perf_counter()
-    decided = decide(flow, wanted.request, view, now_ms, recommendation_id, _stopwatch_ms)
+    decided = decide(flow, wanted.request, view, now_ms, recommendation_id, _stopwatch_ms, shared)
     engine.metrics.decision_seconds.observe(time.perf_counter() - started_s)
     engine.metrics.decisions_total.labels(flow.flow_id).inc()
     return Underway(decided, recommendation_id, flow.flow_id, now_ms)

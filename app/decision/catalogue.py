@@ -12,7 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from app.decision.entities import BehaviouralMetric, DecisionFlow, Entity, OutcomeType, TenantSettings
+from app.decision.budgets import Allowance, allowances
+from app.decision.entities import (
+    BehaviouralMetric,
+    Creative,
+    DecisionFlow,
+    Entity,
+    Offer,
+    OutcomeType,
+    TenantSettings,
+)
+from app.decision.evidence import Learner
 from app.decision.flow import CompiledFlow, compile_flow
 from app.decision.index import EntityIndex, EntityKey
 from app.decision.metrics import CompiledMetric, compile_metric
@@ -42,8 +52,10 @@ class TenantCatalogue(EntityIndex):
         "_by_event_type",
         "_outcomes",
         "_router",
+        "budgets",
         "entities",
         "flows",
+        "learners",
         "metrics",
         "settings",
         "tenant_id",
@@ -72,6 +84,12 @@ class TenantCatalogue(EntityIndex):
             if flow.status == "active"
         }
         self._router = Router(self, self.flows)
+        #: What the budgets of active offers and creatives allow, by `offer/<id>` and `creative/<id>`.
+        self.budgets: Mapping[str, Allowance] = allowances(
+            self.all("offers", Offer), self.all("creatives", Creative)
+        )
+        #: Active models that learn from observations, by id.
+        self.learners: Mapping[str, Learner] = {}
 
     def _compile_metrics(self) -> Mapping[str, CompiledMetric]:
         """Fill `metrics` and what `metrics_for` answers; returns the metrics by id and by key."""

@@ -68,3 +68,8 @@ class Shared(msgspec.Struct, frozen=True):
 
 
 NOTHING_SHARED = Shared()
+
+
+def no_budgets(*_: object) -> Budgets:
+    """Nothing may be spent."""
+    return NOTHING_SHARED.budgets

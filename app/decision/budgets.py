@@ -1,0 +1,105 @@
+"""Budgets: how many deliveries they allow, and in which period.
+
+Rules of this module:
+
+1.  A budget's limits of deliveries and of spend become one number of deliveries a day and one in total, each
+    the least that any limit allows. Money is divided as the decimal number that it was written as.
+2.  A period is a calendar day in the tenant's time zone, by its ISO date, or TOTAL for all time. A delivery
+    counts in both.
+3.  The clocks of a zone may repeat the hour around midnight. Which day an instant belongs to is what the
+    zone's calendar shows then.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import ROUND_FLOOR, Decimal
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from app.decision.entities import Budget, Creative, Offer
+
+#: The period that never ends.
+TOTAL = ""
+
+#: The last instant whose date every zone can show, epoch milliseconds (the end of 9998).
+_LAST_MS = 253_370_764_800_000 - 1
+
+
+class Allowance(msgspec.Struct, frozen=True):
+    """Deliveries that a budget allows a day, and in total; None without a bound."""
+
+    per_day: int | None
+    total: int | None
+
+    def limit(self, period: str) -> int | None:
+        """The deliveries allowed in a period: TOTAL or a day."""
+        return self.total if period == TOTAL else self.per_day
+
+    def periods(self, day: str) -> tuple[str, ...]:
+        """The periods it bounds, of TOTAL and this day."""
+        return tuple(period for period in (TOTAL, day) if self.limit(period) is not None)
+
+
+class Day(msgspec.Struct, frozen=True):
+    """A calendar day of a zone: its ISO date, its first instant and its end, epoch milliseconds."""
+
+    name: str
+    begins_ms: int
+    ends_ms: int
+
+
+def allowance(budget: Budget | None) -> Allowance | None:
+    """What a budget allows; None when it bounds nothing."""
+    if budget is None:
+        return None
+    price = budget.spend_per_delivery
+    per_day = _least(budget.max_per_day, _affordable(budget.max_spend_per_day, price))
+    total = _least(budget.max_total, _affordable(budget.max_spend_total, price))
+    return None if per_day is None and total is None else Allowance(per_day, total)
+
+
+def allowances(offers: Iterable[Offer], creatives: Iterable[Creative]) -> Mapping[str, Allowance]:
+    """What the budgets of active offers and creatives allow, by `offer/<id>` and `creative/<id>`."""
+    found: dict[str, Allowance] = {}
+    for kind, entities in (("offer", offers), ("creative", creatives)):
+        for entity in entities:
+            allowed = allowance(entity.budget) if entity.status == "active" else None
+            if allowed is not None:
+                found[f"{kind}/{entity.id}"] = allowed
+    return found
+
+
+def day_of(zone_name: str, at_ms: int) -> Day:
+    """The day of an instant, epoch milliseconds, in a zone; an unknown zone is UTC."""
+    zone = _zone(zone_name)
+    shown = datetime.fromtimestamp(min(max(at_ms, 0), _LAST_MS) / 1000, zone)
+    midnight = datetime(shown.year, shown.month, shown.day, fold=1, tzinfo=zone)
+    following = (midnight + timedelta(days=1)).replace(fold=0)
+    return Day(shown.date().isoformat(), _epoch_ms(midnight), _epoch_ms(following))
+
+
+def _epoch_ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
+
+
+@functools.lru_cache(maxsize=1_024)
+def _zone(name: str) -> tzinfo:
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError, KeyError):
+        return UTC
+
+
+def _affordable(most: float | None, price: float | None) -> int | None:
+    """How many deliveries at this price cost no more than that; None without a bound."""
+    if most is None or not price:
+        return None
+    return int((Decimal(str(most)) / Decimal(str(price))).to_integral_value(ROUND_FLOOR))
+
+
+def _least(*limits: int | None) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)
