@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from agents.notices import Notices
+from app.decision.deliveries import mark_contacts
 from app.decision.fold import REFUSED, Clock, Verdict, fold_decision, fold_event, fold_profile
 from app.decision.ids import parse_routed_id
 from app.decision.notices import decode_notice
@@ -213,6 +214,7 @@ class Folder:
         if _folded_before(customer, topic, origin):
             self._metrics.records_skipped_total.labels(name).inc()
             return
+        before = mark_contacts(customer)
         verdict = self._apply(customer, body, record, origin, clock)
         if topic is None:
             customer.rekeyed[f"{origin.topic}/{origin.partition}"] = origin.offset + 1
@@ -220,12 +222,13 @@ class Folder:
             customer.watermarks[topic] = origin.offset + 1
         if verdict.refused is not None:
             self._dead_letter(record.key, record.value, origin, verdict.refused)
-        if verdict.observations or verdict.deliveries:
-            self._notices.observe(customer.tenant_id, verdict, clock)
+        if verdict.evidence:
+            self._notices.learn(customer.tenant_id, verdict.evidence, clock)
         if record.headers:
             self._answer(record, verdict)
         if customer.parked:
             self._unpark(customer, clock)
+        self._notices.spend(customer, before, clock)
 
     def _customer(self, key: bytes, record_key: bytes | None, rekeyed: bool) -> Customer | None:
         """The customer to fold into; None when the record does not belong here."""
@@ -263,7 +266,7 @@ class Folder:
 
     def _unpark(self, customer: Customer, clock: Clock) -> None:
         for unparked in unpark(customer, clock):
-            self._notices.observe(customer.tenant_id, unparked.verdict, clock)
+            self._notices.learn(customer.tenant_id, unparked.verdict.evidence, clock)
             refused = unparked.verdict.refused
             if refused is not None:
                 origin = Origin.parse(unparked.parked.source.encode())

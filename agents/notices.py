@@ -12,7 +12,8 @@ Rules:
 from __future__ import annotations
 
 from app.decision.budgets import TOTAL, day_of
-from app.decision.fold import Clock, Verdict
+from app.decision.deliveries import ContactMark, made_since
+from app.decision.fold import Clock
 from app.decision.notices import (
     Granted,
     Notice,
@@ -23,6 +24,8 @@ from app.decision.notices import (
     Wanted,
     encode_notice,
 )
+from app.decision.observations import Observation
+from app.decision.state import Customer
 from config.metrics import Metrics
 from config.topics import EVIDENCE
 from tables.layout import shared_key
@@ -45,34 +48,37 @@ class Notices:
         self._partitions = partitions
         self._metrics = metrics
 
-    def observe(self, tenant_id: str, verdict: Verdict, clock: Clock) -> None:
-        """Count what a record of one customer adds to the totals, and what it spends."""
-        tenant = clock.catalogue.tenant(tenant_id)
-        counters, leases = self._partition.counters, self._partition.leases
-        for observation in verdict.observations:
-            counters.observe(tenant_id, observation, tenant.learners.get(observation.model_id or ""))
+    def learn(self, tenant_id: str, evidence: tuple[Observation, ...], clock: Clock) -> None:
+        """Count what a record of one customer lets be learned."""
+        learners, counters = clock.catalogue.tenant(tenant_id).learners, self._partition.counters
+        for observation in evidence:
+            counters.observe(tenant_id, observation, learners.get(observation.model_id or ""))
+
+    def spend(self, customer: Customer, before: ContactMark, clock: Clock) -> None:
+        """Count what a record made of one customer's contacts against their budgets."""
+        tenant = clock.catalogue.tenant(customer.tenant_id)
         if not tenant.budgets:
             return
-        zone = tenant.settings.time_zone
-        for delivery in verdict.deliveries:
+        zone, leases = tenant.settings.time_zone, self._partition.leases
+        for delivery in made_since(before, customer):
             for key in (f"offer/{delivery.offer_id}", f"creative/{delivery.creative_id}"):
-                if key in tenant.budgets:
-                    today, day = day_of(zone, clock.now_ms).name, day_of(zone, delivery.at_ms).name
-                    if leases.spend(shared_key(tenant_id, key), day, today):
-                        self._metrics.budget_overspent_total.inc()
+                if key not in tenant.budgets:
+                    continue
+                today, day = day_of(zone, clock.now_ms).name, day_of(zone, delivery.at_ms).name
+                name = shared_key(customer.tenant_id, key)
+                if leases.spend(name, day, today, delivery.count):
+                    self._metrics.budget_overspent_total.inc()
 
     def fold(self, notice: Notice, clock: Clock) -> None:
         """Fold one notice."""
         if isinstance(notice, Totals):
             self._partition.counters.hear(notice)
             return
-        today = day_of(clock.catalogue.tenant(notice.tenant_id).settings.time_zone, clock.now_ms)
-        leases = self._partition.leases
+        zone, leases = clock.catalogue.tenant(notice.tenant_id).settings.time_zone, self._partition.leases
+        today = day_of(zone, clock.now_ms)
         match notice:
             case Wanted():
-                tomorrow = day_of(
-                    clock.catalogue.tenant(notice.tenant_id).settings.time_zone, today.ends_ms
-                ).name
+                tomorrow = day_of(zone, today.ends_ms).name
                 if notice.period == TOTAL or today.name <= notice.period <= tomorrow:
                     self._answer(notice, clock, today.name)
             case Granted():

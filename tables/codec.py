@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from app.decision.segments import Log
 from app.decision.state import (
     CONTACT_SEGMENT,
     RECENT_SEGMENT,
@@ -21,7 +22,6 @@ from app.decision.state import (
     Contact,
     ContactTotal,
     Customer,
-    Log,
     Parked,
     Profile,
     RecentEvent,

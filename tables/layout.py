@@ -27,13 +27,22 @@ and, in the store only, never in the changelog:
     !format          the format of the whole store
 
 J (journeys), D (timers) and U (run shares) are reserved. Numbers are big-endian, so that key
-order is their order. Values begin with their version byte; an unknown version is refused, never guessed.
+order is their order.
+
+Values begin with their version byte. Version policy:
+
+1.  A value with new fields gets a new version, also when they stand at its end and have defaults: a program
+    that does not know them must refuse the value, since it would write it back without them.
+2.  A program writes the newest version of a kind and reads every older one listed in `VERSIONS`; what it does
+    not list is refused, never guessed. Old values are rewritten when they change, not before.
+3.  Golden files hold the bytes of each version (tests/golden/state).
 """
 
 from __future__ import annotations
 
 import struct
 from enum import Enum
+from typing import NamedTuple
 
 
 class StateFormatError(Exception):
@@ -69,8 +78,23 @@ FENCE_KEY = b"!fence"
 OFFSET_KEY = b"!offset"
 FORMAT_KEY = b"!format"
 
-#: The version this program writes, by kind, and with it the only one it reads so far.
-VALUE_VERSION: dict[Kind, int] = dict.fromkeys(Kind, 1)
+
+class Versions(NamedTuple):
+    """The version of a kind's values that this program writes, and those that it reads."""
+
+    written: int
+    read: frozenset[int]
+
+
+_FIRST = Versions(1, frozenset({1}))
+
+VERSIONS: dict[Kind, Versions] = {
+    **dict.fromkeys(Kind, _FIRST),
+    # 2: totals, recent events, reservations, suppressions, variants, credited decisions.
+    Kind.BEHAVIOUR: Versions(2, frozenset({1, 2})),
+    # 2: selection probability, experiment and variant, model and features of what was shown.
+    Kind.RECOMMENDED: Versions(2, frozenset({1, 2})),
+}
 STORE_FORMAT = b"offertide-store-1"
 
 _U16 = struct.Struct(">H")
@@ -134,12 +158,14 @@ def unpack(kind: Kind, value: bytes) -> memoryview:
     Raises:
         StateFormatError: the version is not one this program reads.
     """
-    if not value or value[0] != VALUE_VERSION[kind]:
+    if not value or value[0] not in _READ[kind]:
         found = value[0] if value else "none"
+        readable = ", ".join(str(version) for version in sorted(_READ[kind]))
         raise StateFormatError(
-            f"{kind.name.lower()} value has version {found}, this program reads {VALUE_VERSION[kind]}"
+            f"{kind.name.lower()} value has version {found}, this program reads {readable}"
         )
     return memoryview(value)[1:]
 
 
-_VERSION_BYTE = {kind: bytes([version]) for kind, version in VALUE_VERSION.items()}
+_VERSION_BYTE = {kind: bytes([versions.written]) for kind, versions in VERSIONS.items()}
+_READ = {kind: versions.read for kind, versions in VERSIONS.items()}

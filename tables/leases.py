@@ -93,15 +93,18 @@ class Leases:
         """What is left of an account, less what is being given back; decisions under way not counted."""
         return self.holding(account).left - self.withheld.get(account, 0)
 
-    def spend(self, name: bytes, day: str, today: str) -> bool:
-        """Count a delivery of this day, in total and on it; whether no lease covers it."""
+    def spend(self, name: bytes, day: str, today: str, count: int = 1) -> bool:
+        """Count a delivery of this day, in total and on it; whether no lease covers it.
+
+        A `count` of −1 takes one back: its contact never came about.
+        """
         lease = self._changing(name, today)
         uncovered = False
         for period in (TOTAL, day):
             holding = lease.setdefault(period, Holding())
-            holding.spent += 1
+            holding.spent += count
             # Without any grant the budget does not bound this period, or never had to.
-            uncovered = uncovered or (holding.granted > 0 and holding.left < 0)
+            uncovered = uncovered or (count > 0 and holding.granted > 0 and holding.left < 0)
         self.low[name] = None
         self.woken.set()
         return uncovered

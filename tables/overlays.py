@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from app.decision.state import Contact, Recommendation
+from app.decision.state import Contact, Recommendation, Reserved
 from tables.layout import shared_key, split_customer_key
 
 #: Decisions of one partition that may wait for their fold. Kafka away for long would make them grow for ever.
@@ -29,6 +29,7 @@ class Overlay(msgspec.Struct, frozen=True):
     customer: bytes
     recommendation: Recommendation
     contacts: tuple[Contact, ...]
+    reserved: tuple[Reserved, ...] = ()
 
 
 class Overlays:
@@ -69,7 +70,7 @@ class Overlays:
         return self._by_customer.get(customer, ())
 
     def deliveries(self, name: bytes) -> int:
-        """Contacts of all customers under way for `tenant:offer/<id>` or `tenant:creative/<id>`."""
+        """Contacts of all customers under way, reserved ones included, for `tenant:offer/<id>` or `tenant:creative/<id>`."""
         return self._deliveries.get(name, 0)
 
     def folded(self, sequence: int) -> None:
@@ -103,10 +104,10 @@ class Overlays:
             del self._by_customer[overlay.customer]
 
     def _count(self, overlay: Overlay, by: int) -> None:
-        if not overlay.contacts:
+        if not overlay.contacts and not overlay.reserved:
             return
         tenant_id, counts = split_customer_key(overlay.customer)[0], self._deliveries
-        for contact in overlay.contacts:
+        for contact in (*overlay.contacts, *(one.contact for one in overlay.reserved)):
             for key in (f"offer/{contact.offer_id}", f"creative/{contact.creative_id}"):
                 name = shared_key(tenant_id, key)
                 left = counts.get(name, 0) + by

@@ -19,6 +19,7 @@ from enum import Enum
 from typing import Any
 
 from app.decision.catalogue import TenantCatalogue
+from app.decision.contacts.reserving import counted_contacts
 from app.decision.state import Contact, Customer, Recommendation
 from config.metrics import Metrics
 from tables.codec import Change, MissingValueError, changes_of, load_customer, new_customer, settle
@@ -149,10 +150,14 @@ class Partition:
             self._evict()
         return loaded
 
-    def contacts(self, key: bytes, customer: Customer | None) -> list[Contact]:
-        """The customer's contacts, those of decisions not folded yet included."""
-        contacts = [] if customer is None else list(customer.contacts.entries)
-        for overlay in self.overlays.of(key):
+    def contacts(self, key: bytes, customer: Customer | None, now_ms: int) -> list[Contact]:
+        """The customer's contacts at `now_ms` (epoch ms): recorded, reserved, of decisions not folded yet."""
+        underway = self.overlays.of(key)
+        if not underway:
+            return counted_contacts(customer, now_ms)
+        reserved = [one for overlay in underway for one in overlay.reserved]
+        contacts = counted_contacts(customer, now_ms, reserved)
+        for overlay in underway:
             contacts.extend(overlay.contacts)
         return contacts
 

@@ -124,11 +124,19 @@ def customer_body(
         metrics={
             key: read(customer.metrics.get(key), metric, now_ms) for key, metric in catalogue.metrics.items()
         },
-        contacts=ContactCounts(len(contacts), dict(Counter(one.channel_id for one in contacts))),
+        contacts=_counts(customer, contacts),
         recent_recommendations=[_recent(one) for one in reversed(recommendations[-RECENT_MAX:])],
         known_since=iso_ms(customer.known_since_ms),
         last_event_at=iso_ms(customer.last_event_ms) if customer.last_event_ms else None,
     )
+
+
+def _counts(customer: Customer, contacts: Sequence[Contact]) -> ContactCounts:
+    """All contacts ever, those kept as totals included."""
+    by_channel = Counter(one.channel_id for one in contacts)
+    for total in customer.totals:
+        by_channel[total.channel_id] += total.count
+    return ContactCounts(by_channel.total(), dict(by_channel))
 
 
 def _recent(recommendation: Recommendation) -> RecentRecommendation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from app.decision.contacts.reserving import counted_contacts
 from app.decision.fold import REFUSED
 from app.decision.state import Contact, Customer, Recommendation
 from config.topics import PROFILES
@@ -14,7 +15,7 @@ from web.customer_body import CustomerBody, checked_customer_id, customer_body, 
 from web.engine import Engine
 from web.errors import not_found, pending
 from web.routing import Lease, lease_customer
-from web.stale import STALE_STATE, contacts_of, recommendations_of, standby_for, stored_customer
+from web.stale import STALE_STATE, recommendations_of, standby_for, stored_customer
 from web.submitting import refusal, submit
 from web.view import Answer, ApiView, Call, encode
 
@@ -42,7 +43,9 @@ class CustomerView(ApiView):
         if copy is None:
             return None
         customer = stored_customer(copy, call.tenant_id, _customer_id(call))
-        seen = _body(self.engine, call, customer, contacts_of(customer), recommendations_of(customer))
+        now_ms = self.engine.clock_ms()
+        contacts = counted_contacts(customer, now_ms)
+        seen = _body(self.engine, call, customer, contacts, recommendations_of(customer), now_ms)
         seen.degraded = STALE_STATE
         return Answer(encode(seen))
 
@@ -71,10 +74,11 @@ def _known(lease: Lease) -> bool:
 
 
 def _seen(engine: Engine, lease: Lease, call: Call) -> CustomerBody:
-    partition, key = lease.partition, lease.key
+    partition, key, now_ms = lease.partition, lease.key, engine.clock_ms()
     customer = partition.customer(key)
-    contacts, recommendations = partition.contacts(key, customer), partition.recommendations(key, customer)
-    return _body(engine, call, customer, contacts, recommendations)
+    contacts = partition.contacts(key, customer, now_ms)
+    recommendations = partition.recommendations(key, customer)
+    return _body(engine, call, customer, contacts, recommendations, now_ms)
 
 
 def _body(
@@ -83,8 +87,9 @@ def _body(
     customer: Customer | None,
     contacts: Sequence[Contact],
     recommendations: Sequence[Recommendation],
+    now_ms: int,
 ) -> CustomerBody:
-    """The customer's state.
+    """The customer's state at `now_ms` (epoch ms).
 
     Raises:
         ApiError: 404 when nothing is known of the customer.
@@ -92,4 +97,4 @@ def _body(
     if customer is None or not customer.known_since_ms:
         raise not_found("This customer is not known.", "customerId")
     catalogue = engine.catalogue().tenant(call.tenant_id)
-    return customer_body(customer, contacts, recommendations, catalogue, engine.clock_ms())
+    return customer_body(customer, contacts, recommendations, catalogue, now_ms)

@@ -14,17 +14,17 @@ Rules:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from app.decision.catalogue import CatalogSnapshot, TenantCatalogue
 from app.decision.decide import CustomerView, Decided, decide
 from app.decision.flow import CompiledFlow
-from app.decision.fold import contacts_of, recommendation_of
+from app.decision.fold import contacts_of, recommendation_of, reservations_of
 from app.decision.ids import RECOMMENDATION, TRACE, routed_id
 from app.decision.records import TRACE_MAX_BYTES, DecisionMade
-from app.decision.shared import Budgets, Shared, no_budgets
+from app.decision.shared import NO_BUDGETS, Budgets, Shared
 from app.decision.state import Contact, Customer, Shown
 from config.topics import DECISIONS
 from tables.overlays import Overlay
@@ -74,10 +74,12 @@ def make_decision(
     partition, key = lease.partition, lease.key
     if partition.overlays.full:
         raise overloaded()
+    now_ms = engine.clock_ms()
     customer = partition.customer(key)
-    contacts = partition.contacts(key, customer)
+    contacts = partition.contacts(key, customer, now_ms)
     tenant = snapshot.tenant(tenant_id)
-    made = decide_for(engine, tenant, wanted, partition.number, customer, contacts, partition.budgets_of)
+    budgets = partition.budgets_of(tenant, now_ms)
+    made = decide_for(engine, tenant, wanted, partition.number, customer, contacts, now_ms, budgets)
     if made.decided.decisions or made.decided.trace is not None:
         _lay(engine, lease, snapshot.version, tenant_id, wanted.customer_id, made)
     return made
@@ -90,26 +92,28 @@ def decide_for(
     partition: int,
     customer: Customer | None,
     contacts: Sequence[Contact],
-    budgets_of: Callable[[TenantCatalogue, int], Budgets] = no_budgets,
+    now_ms: int,
+    budgets: Budgets = NO_BUDGETS,
 ) -> Underway:
-    """The decision for a customer whose state is given; nothing is written down yet.
+    """The decision for a customer whose state is given, as of `now_ms`; nothing is written down yet.
 
-    Who may not spend of budgets (a standby) leaves `budgets_of` out: what has one is blocked then.
+    Who may not spend of budgets (a standby) leaves them out: what has one is blocked then.
 
     Raises:
         ApiError: as of `make_decision`.
     """
     flow = _flow(wanted, catalogue)
     _check_known(flow, customer, wanted.customer_id)
-    now_ms = engine.clock_ms()
     recommendation_id = routed_id(RECOMMENDATION, partition, now_ms, engine.chance())
     view = CustomerView(
         wanted.customer_id,
         None if customer is None else customer.profile,
         {} if customer is None else customer.metrics,
         contacts,
+        () if customer is None else customer.totals.entries,
+        () if customer is None else customer.suppressions,
     )
-    shared = Shared(engine.scoreboard.tenant(catalogue.tenant_id), budgets_of(catalogue, now_ms))
+    shared = Shared(engine.scoreboard.tenant(catalogue.tenant_id), budgets)
     started_s = time.perf_counter()
     decided = decide(flow, wanted.request, view, now_ms, recommendation_id, _stopwatch_ms, shared)
     engine.metrics.decision_seconds.observe(time.perf_counter() - started_s)
@@ -196,19 +200,40 @@ def _lay(
         sequence=made.sequence,
         shown=_shown(made.decided),
         contact_ranks=tuple([one.rank for one in made.decided.decisions if one.implicit_contact]),
+        reserved=_reserved(made),
         removals=made.decided.removals,
         trace_id=made.trace_id,
         trace=trace,
     )
     # Encoded first: an overlay without a record would stay until a later one is folded.
     made.record = encode(record)
-    overlays.add(Overlay(made.sequence, lease.key, recommendation_of(record), tuple(contacts_of(record))))
+    contacts, reserved = tuple(contacts_of(record)), reservations_of(record)
+    overlays.add(Overlay(made.sequence, lease.key, recommendation_of(record), contacts, reserved))
+
+
+def _reserved(made: Underway) -> tuple[tuple[int, int], ...]:
+    """Rank and end of what the decision reserves."""
+    return tuple(
+        [(one.rank, made.at_ms + one.reservation_ms) for one in made.decided.decisions if one.reservation_ms]
+    )
 
 
 def _shown(decided: Decided) -> tuple[Shown, ...]:
     return tuple(
         [
-            Shown(one.rank, one.offer_id, one.creative_id, one.channel_id, one.category_id, one.placement_id)
+            Shown(
+                one.rank,
+                one.offer_id,
+                one.creative_id,
+                one.channel_id,
+                one.category_id,
+                one.placement_id,
+                one.selection_probability,
+                None if one.experiment is None else one.experiment.experiment_id,
+                None if one.experiment is None else one.experiment.variant,
+                one.model_id,
+                one.features,
+            )
             for one in decided.decisions
         ]
     )

@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from app.decision.state import Contact, Customer, Recommendation
+from app.decision.state import Customer, Recommendation
 from tables.codec import load_customer
 from tables.layout import customer_key
 from tables.standby import Standby
@@ -35,10 +35,6 @@ def stored_customer(standby: Standby, tenant_id: str, customer_id: str) -> Custo
         StoreError, MissingValueError: it cannot be read.
     """
     return load_customer(customer_key(tenant_id, customer_id), standby.store.get)
-
-
-def contacts_of(customer: Customer | None) -> list[Contact]:
-    return [] if customer is None else list(customer.contacts.entries)
 
 
 def recommendations_of(customer: Customer | None) -> list[Recommendation]:

@@ -10,7 +10,7 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from app.decision.budgets import Allowance, allowances
 from app.decision.entities import (
@@ -30,6 +30,8 @@ from app.decision.outcomes import OUTCOME_ALIASES, SYSTEM_OUTCOMES, canonical_ev
 from app.decision.problems import Problem
 from app.decision.references import check_tenant, users_of
 from app.decision.routing import ChannelChoice, Router
+from app.decision.scopes import Standing
+from app.decision.state import Suppression
 from app.decision.validation import load_entity
 
 __all__ = [
@@ -58,6 +60,7 @@ class TenantCatalogue(EntityIndex):
         "learners",
         "metrics",
         "settings",
+        "suppressing_outcomes",
         "tenant_id",
     )
 
@@ -83,6 +86,8 @@ class TenantCatalogue(EntityIndex):
             for flow in self.all("decision-flows", DecisionFlow)
             if flow.status == "active"
         }
+        #: Outcome keys that `suppressions_of` may have an answer for.
+        self.suppressing_outcomes: frozenset[str] = frozenset()
         self._router = Router(self, self.flows)
         #: What the budgets of active offers and creatives allow, by `offer/<id>` and `creative/<id>`.
         self.budgets: Mapping[str, Allowance] = allowances(
@@ -117,6 +122,16 @@ class TenantCatalogue(EntityIndex):
     def outcome_type(self, key: str) -> OutcomeType | None:
         """The outcome type of this key, the tenant's or a system one. `conversion` is `convert`."""
         return self._outcomes.get(key)
+
+    def suppressions_of(self, outcome: str, standing: Standing, at_ms: int) -> Sequence[Suppression]:
+        """What an outcome closes, by the active outcome_based policies of any flow.
+
+        Args:
+            outcome: Key of the outcome type, canonical.
+            standing: Where what was responded to stands.
+            at_ms: When it happened, epoch ms; suppressions hold from then.
+        """
+        return ()
 
     def resolve_channel(self, name: str) -> ChannelChoice | None:
         """What a request means by a channel's id, key or type; None when it is none of them."""

@@ -126,6 +126,7 @@ def _render(ranked: Ranked, environment: Environment) -> Decision:
     scored = ranked.scored
     candidate = scored.candidate
     offer, creative, channel = candidate.offer, candidate.creative, candidate.channel
+    implicit = channel.implicit
     values: dict[str, Fields] = {**environment, "offer": candidate.offer_fields, "personalization": {}}
     return Decision(
         offer_id=offer.id,
@@ -143,5 +144,6 @@ def _render(ranked: Ranked, environment: Environment) -> Decision:
         personalization={},
         score_explanation=explained(offer, scored.fit, scored.score),
         selection_probability=1.0,
-        implicit_contact=channel.implicit,
+        implicit_contact=implicit,
+        reservation_ms=0 if implicit else channel.reservation_ms,
     )

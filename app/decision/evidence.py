@@ -63,8 +63,11 @@ def deltas(observation: Observation) -> Iterator[tuple[str, Tally]]:
     if observation.category_id:
         yield f"category/{observation.category_id}", delta
     yield "tenant", delta
-    if observation.experiment_id and observation.variant:
-        yield f"variant/{observation.experiment_id}/{observation.variant}", delta
+
+
+def variant_key(experiment_id: str, variant: str) -> str:
+    """The key of a variant's exposures and conversions."""
+    return f"variant/{experiment_id}/{variant}"
 
 
 def added(totals: bytes | None, delta: Tally) -> bytes:

@@ -9,7 +9,10 @@ Rules:
 3.  A record counts once: by its offset (the caller's watermark) and by its idempotency key, remembered
     for 7 days or the customer's last 1,000, whichever is less.
 4.  Any profile, event or response makes the customer known.
-5.  On a channel with implicit impressions the decision itself is a contact. (Responses: `responses`.)
+5.  On a channel with implicit impressions the decision itself is a contact; on another it may reserve one.
+    (Responses: `responses`.)
+6.  What has run out by the batch's time (reservations, suppressions) is swept when a decision or response is
+    folded; readers do not count it before either.
 """
 
 from __future__ import annotations
@@ -17,8 +20,12 @@ from __future__ import annotations
 import msgspec
 
 from app.decision.catalogue import CatalogSnapshot
+from app.decision.contacts.appending import add_contact
+from app.decision.contacts.reserving import free_expired, reserve
+from app.decision.idempotency import remember, seen_entry
 from app.decision.ids import stable_hash
 from app.decision.metrics import field_value, observe
+from app.decision.observations import Observation, shown_impression
 from app.decision.records import (
     FUTURE_LIMIT_MS,
     DecisionMade,
@@ -28,20 +35,20 @@ from app.decision.records import (
     profile_bounds,
 )
 from app.decision.refusals import Problem, Refused, invalid
+from app.decision.revoking import written_consent
 from app.decision.state import (
-    CONTACT_MAX,
-    CONTACT_WINDOW_MS,
     RECOMMENDATION_MAX,
     RECOMMENDATION_WINDOW_MS,
-    SEEN_MAX,
-    SEEN_WINDOW_MS,
     AttributeValue,
     Contact,
     Customer,
     Profile,
     Recommendation,
+    Reserved,
     Seen,
+    Shown,
 )
+from app.decision.suppressions import drop_expired
 
 RECORDED = "recorded"
 DUPLICATE = "duplicate"
@@ -59,11 +66,12 @@ class Clock(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What became of a record; what respond and ingest answer with."""
+    """What became of a record; what respond and ingest answer with. `evidence` is what it lets be learned."""
 
     status: str
     interaction_id: str = ""
     refused: Refused | None = None
+    evidence: tuple[Observation, ...] = ()
 
 
 _RECORDED = Verdict(RECORDED)
@@ -97,16 +105,24 @@ def fold_event(customer: Customer, event: Event, written_ms: int, clock: Clock) 
 
 
 def fold_decision(customer: Customer, decision: DecisionMade, clock: Clock) -> Verdict:
-    """Remember what was recommended, and count the contacts that the decision itself is."""
+    """Remember what was recommended, and count the contacts that the decision is, or reserves."""
     if decision.at_ms > clock.now_ms + FUTURE_LIMIT_MS:
         return future(decision.at_ms, clock, "atMs")
     recommendation = recommendation_of(decision)
     horizon = clock.now_ms - RECOMMENDATION_WINDOW_MS
     customer.recommendations.append(recommendation)
     customer.recommendations.trim(RECOMMENDATION_MAX, lambda entry: entry.at_ms < horizon)
+    sweep(customer, clock)
+    if decision.reserved:
+        reserve(customer, reservations_of(decision), clock.now_ms)
+    if not decision.contact_ranks:
+        return _RECORDED
     for contact in contacts_of(decision):
-        append_contact(customer, contact, clock)
-    return _RECORDED
+        add_contact(customer, contact, clock.now_ms)
+    named = decision.recommendation_id
+    return Verdict(
+        RECORDED, evidence=tuple([shown_impression(shown, named) for shown in _implicit(decision)])
+    )
 
 
 def recommendation_of(decision: DecisionMade) -> Recommendation:
@@ -122,30 +138,56 @@ def recommendation_of(decision: DecisionMade) -> Recommendation:
 
 def contacts_of(decision: DecisionMade) -> list[Contact]:
     """The contacts that a decision itself is: those on channels with implicit impressions."""
-    return [
-        Contact(
-            at_ms=decision.at_ms,
-            offer_id=shown.offer_id,
-            creative_id=shown.creative_id,
-            channel_id=shown.channel_id,
-            category_id=shown.category_id,
-            placement_id=shown.placement_id,
-        )
-        for shown in decision.shown
-        if shown.rank in decision.contact_ranks
-    ]
+    return [_contact(shown, decision.at_ms) for shown in _implicit(decision)]
+
+
+def reservations_of(decision: DecisionMade) -> tuple[Reserved, ...]:
+    """The contacts that a decision reserves. What is a contact already is not reserved too."""
+    until = dict(decision.reserved)
+    for rank in decision.contact_ranks:
+        until.pop(rank, None)
+    return tuple(
+        [
+            Reserved(
+                until_ms=until[shown.rank],
+                recommendation_id=decision.recommendation_id,
+                rank=shown.rank,
+                contact=_contact(shown, decision.at_ms),
+            )
+            for shown in decision.shown
+            if shown.rank in until
+        ]
+    )
+
+
+def _implicit(decision: DecisionMade) -> list[Shown]:
+    ranks = frozenset(decision.contact_ranks)
+    return [shown for shown in decision.shown if shown.rank in ranks]
+
+
+def _contact(shown: Shown, at_ms: int) -> Contact:
+    return Contact(
+        at_ms=at_ms,
+        offer_id=shown.offer_id,
+        creative_id=shown.creative_id,
+        channel_id=shown.channel_id,
+        category_id=shown.category_id,
+        placement_id=shown.placement_id,
+    )
 
 
 def fold_profile(customer: Customer, write: ProfileWrite, clock: Clock) -> Verdict:
     """Write what the operator's systems know: named parts change, attributes merge, null removes one.
 
-    With `replace` what is not named is forgotten.
+    With `replace` what is not named is forgotten, but for consent that is revoked (see `revoking`).
     """
-    before = Profile() if customer.profile is None or write.replace else customer.profile
+    known = customer.profile or Profile()
+    before = Profile() if write.replace else known
     merged = {**before.attributes, **(write.attributes or {})}
     attributes: dict[str, AttributeValue] = {name: each for name, each in merged.items() if each is not None}
-    consent = {**before.consent, **(write.consent or {})}
-    problems = profile_bounds(attributes, consent)
+    tenant = clock.catalogue.tenant(customer.tenant_id)
+    consent = written_consent(known.consent, write.consent or {}, write.replace, tenant)
+    problems = profile_bounds(attributes, consent, len(known.consent))
     if problems:
         return Verdict(REFUSED, refused=invalid(problems))
     customer.profile = Profile(
@@ -162,35 +204,11 @@ def fold_profile(customer: Customer, write: ProfileWrite, clock: Clock) -> Verdi
     return _RECORDED
 
 
-def seen_entry(customer: Customer, key_hash: int, now_ms: int) -> Seen | None:
-    """The remembered idempotency key with this hash, when it is among the last 1,000 and 7 days."""
-    if customer.seen_index is None:
-        customer.seen_index = {entry.key_hash: entry for entry in customer.seen.entries[-SEEN_MAX:]}
-    entry = customer.seen_index.get(key_hash)
-    if entry is None or entry.at_ms <= now_ms - SEEN_WINDOW_MS:
-        return None
-    return entry
-
-
 def _first_time(customer: Customer, key_hash: int, fingerprint: int, clock: Clock) -> bool:
     if seen_entry(customer, key_hash, clock.now_ms) is not None:
         return False
     remember(customer, Seen(key_hash, clock.now_ms, fingerprint))
     return True
-
-
-def remember(customer: Customer, entry: Seen) -> None:
-    seen = customer.seen
-    seen.append(entry)
-    index = customer.seen_index
-    if index is not None:
-        index[entry.key_hash] = entry
-        if len(seen) > SEEN_MAX:
-            oldest = seen.entries[-SEEN_MAX - 1]
-            if index.get(oldest.key_hash) is oldest:
-                del index[oldest.key_hash]
-    horizon = entry.at_ms - SEEN_WINDOW_MS
-    seen.trim(SEEN_MAX, lambda old: old.at_ms <= horizon)
 
 
 def know(customer: Customer, at_ms: int, clock: Clock) -> None:
@@ -200,10 +218,12 @@ def know(customer: Customer, at_ms: int, clock: Clock) -> None:
         customer.last_event_ms = at_ms
 
 
-def append_contact(customer: Customer, contact: Contact, clock: Clock) -> None:
-    horizon = clock.now_ms - CONTACT_WINDOW_MS
-    customer.contacts.append(contact)
-    customer.contacts.trim(CONTACT_MAX, lambda entry: entry.at_ms < horizon)
+def sweep(customer: Customer, clock: Clock) -> None:
+    """Forget the reservations and suppressions that have run out."""
+    if customer.reserved:
+        free_expired(customer, clock.now_ms)
+    if customer.suppressions:
+        drop_expired(customer, clock.now_ms)
 
 
 def future(at_ms: int, clock: Clock, field: str = "timestamp") -> Verdict:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from app.decision.refusals import Problem, Refused, invalid, refusal
-from app.decision.state import AttributeValue, Shown, StoredId
+from app.decision.state import RESERVATION_MAX_MS, AttributeValue, Shown, StoredId
 
 #: Events this far ahead of the fold's clock are dead-lettered: a wrong clock must not poison windows.
 FUTURE_LIMIT_MS = 24 * 3_600_000
@@ -43,9 +43,8 @@ TRACE_MAX_BYTES = 2 * 1024 * 1024
 #: What a decision shows, encoded, at most: state keeps four of them in one value, of 8 MiB at most.
 SHOWN_MAX_BYTES = 7 * 256 * 1024
 
-#: So many shown are within SHOWN_MAX_BYTES whatever their ids.
-SHOWN_SMALL = 500
-
+#: So many shown are within SHOWN_MAX_BYTES as state keeps them, whatever their ids and features.
+SHOWN_SMALL = 375
 
 #: Consents in one write, and in one profile.
 CONSENTS_MAX = 200
@@ -68,7 +67,7 @@ class Event(msgspec.Struct, rename="camel"):
     event_id: ShortText | None = None
 
 
-class Target(msgspec.Struct, frozen=True, rename="camel"):
+class Target(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """What was responded to. `attribution` is "recommendation", "expired" or "direct"."""
 
     offer_id: StoredId
@@ -80,9 +79,16 @@ class Target(msgspec.Struct, frozen=True, rename="camel"):
     rank: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
     trace_id: StoredId | None = None
     attribution: StoredId = "direct"
-    #: The outcome's key and whether it is a contact, as respond resolved them; None when it did not.
+    #: The outcome's key, whether it is a contact, and whether a positive response, as respond resolved them;
+    #: None when it did not.
     outcome: StoredId | None = None
     contact: bool = False
+    positive: bool = False
+    #: As of the decision, see `Shown`.
+    experiment_id: StoredId | None = None
+    variant: StoredId | None = None
+    model_id: StoredId | None = None
+    features: Annotated[tuple[float, ...], msgspec.Meta(max_length=64)] = ()
 
 
 class Response(msgspec.Struct, rename="camel"):
@@ -140,6 +146,8 @@ class DecisionMade(msgspec.Struct, rename="camel"):
     shown: Annotated[tuple[Shown, ...], msgspec.Meta(max_length=SHOWN_MAX)]
     #: Ranks whose decision is itself a contact (channels with implicit impressions).
     contact_ranks: Annotated[tuple[Count, ...], msgspec.Meta(max_length=SHOWN_MAX)] = ()
+    #: (rank, until, epoch ms) of each decision that reserves its contact; see `contacts.reserving`.
+    reserved: Annotated[tuple[tuple[Count, Count], ...], msgspec.Meta(max_length=SHOWN_MAX)] = ()
     removals: dict[str, int] = {}
     trace_id: StoredId | None = None
     #: The trace as it is served, already JSON.
@@ -239,13 +247,18 @@ def profile_problems(write: ProfileWrite) -> list[Problem]:
     return problems
 
 
-def profile_bounds(attributes: Mapping[str, AttributeValue], consent: Mapping[str, str]) -> list[Problem]:
-    """What a whole profile, writes merged, may not exceed: 64 KiB of attributes, 200 consents."""
+def profile_bounds(
+    attributes: Mapping[str, AttributeValue], consent: Mapping[str, str], consents_before: int = 0
+) -> list[Problem]:
+    """What a whole profile, writes merged, may not exceed: 64 KiB of attributes, 200 consents.
+
+    Outcomes may have made more consents than that: a write that makes no more of them is not refused for it.
+    """
     problems: list[Problem] = []
     size = len(msgspec.json.encode(attributes))
     if size > ATTRIBUTES_MAX_BYTES:
         problems.append(Problem("attributes", f"{size} bytes encoded, at most {ATTRIBUTES_MAX_BYTES}"))
-    if len(consent) > CONSENTS_MAX:
+    if len(consent) > max(CONSENTS_MAX, consents_before):
         problems.append(Problem("consent", f"{len(consent)} consents, at most {CONSENTS_MAX}"))
     return problems
 
@@ -259,6 +272,8 @@ def decode_decision(body: bytes) -> DecisionMade | Refused:
         problems.append(Problem("trace", f"more than {TRACE_MAX_BYTES} bytes"))
     if len(decision.shown) > SHOWN_SMALL and len(msgspec.json.encode(decision.shown)) > SHOWN_MAX_BYTES:
         problems.append(Problem("shown", f"more than {SHOWN_MAX_BYTES} bytes"))
+    if any(until_ms > decision.at_ms + RESERVATION_MAX_MS for _, until_ms in decision.reserved):
+        problems.append(Problem("reserved", f"longer than {RESERVATION_MAX_MS} ms"))
     return invalid(problems) if problems else decision
 
 

@@ -6,7 +6,9 @@ Rules:
     whatever the catalogue says by the time it is folded, or folded again: its caller was told so.
 2.  Order across topics is not in the log, so a response may be folded before the decision it names. It is
     parked, 20 a customer for 10 minutes, until that decision is folded.
-3.  A contact is an impression, unless its decision already counted as one.
+3.  A contact is an impression, unless its decision already counted as one. It takes the place of the contact
+    that the decision reserved.
+4.  Outcomes act at the fold, once: metrics, suppressions, consent, and what is to be learned from them.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from __future__ import annotations
 import msgspec
 
 from app.decision.catalogue import TenantCatalogue
+from app.decision.contacts.appending import add_contact
+from app.decision.contacts.reserving import report
 from app.decision.entities import OutcomeType
 from app.decision.fold import (
     CONFLICT,
@@ -23,17 +27,20 @@ from app.decision.fold import (
     REFUSED,
     Clock,
     Verdict,
-    append_contact,
     future,
     know,
-    remember,
-    seen_entry,
+    sweep,
 )
+from app.decision.idempotency import remember, seen_entry
 from app.decision.ids import INTERACTION, stable_hash
 from app.decision.metrics import field_value, observe
+from app.decision.observations import Observation, first_positive, responded
 from app.decision.records import FUTURE_LIMIT_MS, Response, Target, decode_response, epoch_ms
 from app.decision.refusals import Problem, Refused
+from app.decision.revoking import REVOKING_OUTCOMES, revoke_for
+from app.decision.scopes import Standing
 from app.decision.state import PARKED_BYTES, PARKED_MAX, PARKED_WINDOW_MS, Contact, Customer, Parked, Seen
+from app.decision.suppressions import suppress
 from app.decision.targets import NoTarget, resolve_target
 
 _PARKED = Verdict(PARKED)
@@ -74,25 +81,67 @@ def fold_response(
             status = DUPLICATE if known.fingerprint == fingerprint else CONFLICT
             return Verdict(status, interaction_id)
         remember(customer, Seen(key_hash, clock.now_ms, fingerprint))
+    evidence = _take_effect(customer, response, target, at_ms, clock)
+    return Verdict(RECORDED, interaction_id, evidence=evidence)
+
+
+def _take_effect(
+    customer: Customer, response: Response, target: Target, at_ms: int, clock: Clock
+) -> tuple[Observation, ...]:
+    """What a response that counts does to its customer; returns what is to be learned from it."""
+    tenant = clock.catalogue.tenant(customer.tenant_id)
+    outcome = target.outcome or ""
     know(customer, at_ms, clock)
+    sweep(customer, clock)
+    evidence: tuple[Observation, ...] = ()
     if target.contact:
         _add_contact(customer, target, at_ms, clock)
+        evidence = (responded("impression", target),)
+    _observe_outcome(customer, response, target, at_ms, tenant)
+    if outcome in tenant.suppressing_outcomes:
+        found = tenant.suppressions_of(outcome, standing_of(target, tenant), at_ms)
+        suppress(customer, found, clock.now_ms)
+    if outcome in REVOKING_OUTCOMES:
+        revoke_for(customer, target, tenant, clock.now_ms)
+    if first_positive(customer, target):
+        evidence = (*evidence, responded("positive", target))
+    return evidence
+
+
+def _observe_outcome(
+    customer: Customer, response: Response, target: Target, at_ms: int, tenant: TenantCatalogue
+) -> None:
     data = {
         "conversionValue": response.conversion_value,
         "offerId": target.offer_id,
         "channelId": target.channel_id,
     }
-    for metric in tenant.metrics_for(f"outcome.{outcome_key}"):
+    for metric in tenant.metrics_for(f"outcome.{target.outcome or ''}"):
         value = field_value(metric, data)
         if value is not None:
             observe(customer.metrics, metric, at_ms, value)
-    return Verdict(RECORDED, interaction_id)
+
+
+def standing_of(target: Target, tenant: TenantCatalogue) -> Standing:
+    """Where what was responded to stands: in its contact's category, and its offer's subcategory of today."""
+    categories = tenant.category_ids(target.category_id)
+    offer = tenant.offer(target.offer_id)
+    if offer is not None and offer.sub_category_id not in (None, *categories):
+        categories = (*categories, offer.sub_category_id or "")
+    return Standing(
+        offer_id=target.offer_id,
+        creative_id=target.creative_id,
+        channel_id=target.channel_id,
+        category_ids=categories,
+        placement_id=target.placement_id,
+    )
 
 
 def attributed(target: Target, outcome: OutcomeType, tenant: TenantCatalogue) -> Target:
-    """The target with what happened to it: the outcome's key, and whether that is a contact."""
+    """The target with what happened to it: the outcome's key, whether that is a contact, or positive."""
+    positive = outcome.category == "response" and outcome.classification == "positive"
     contact = outcome.category == "impression" and not _counted_at_decision(target, tenant)
-    return msgspec.structs.replace(target, outcome=outcome.key, contact=contact)
+    return msgspec.structs.replace(target, outcome=outcome.key, contact=contact, positive=positive)
 
 
 def interaction_hash(customer: Customer, outcome: str, target: Target, key: str) -> int:
@@ -164,4 +213,6 @@ def _add_contact(customer: Customer, target: Target, at_ms: int, clock: Clock) -
         category_id=target.category_id,
         placement_id=target.placement_id,
     )
-    append_contact(customer, contact, clock)
+    if target.recommendation_id is not None and target.rank is not None:
+        report(customer, target.recommendation_id, target.rank, clock.now_ms)
+    add_contact(customer, contact, clock.now_ms)

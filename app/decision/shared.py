@@ -52,6 +52,7 @@ class _NoBudgets:
 
 
 NOTHING = Tally()
+NO_BUDGETS: Budgets = _NoBudgets()
 
 
 class Shared(msgspec.Struct, frozen=True):
@@ -62,14 +63,9 @@ class Shared(msgspec.Struct, frozen=True):
     """
 
     evidence: Evidence = _NoEvidence()
-    budgets: Budgets = _NoBudgets()
+    budgets: Budgets = NO_BUDGETS
     bypassed: frozenset[str] = frozenset()
     fallback: bool = False
 
 
 NOTHING_SHARED = Shared()
-
-
-def no_budgets(*_: object) -> Budgets:
-    """Nothing may be spent."""
-    return NOTHING_SHARED.budgets

@@ -5,16 +5,17 @@ Rules of this module:
 1.  A `Customer` is the unit of change: one fold owns it at a time, replaces its parts, and everything
     that changed is committed together (see `tables/`).
 2.  Instants are epoch milliseconds (`*_ms`); nothing here reads a clock.
-3.  Every list has a bound. Long ones are `Log`s, stored in segments, so that one more entry rewrites at
-    most one segment. Contacts are in fold order, not in time order: an impression may be reported late.
+3.  Every list has a bound. Long ones are `Log`s (see `segments`), so that one more entry rewrites at most
+    one segment. Contacts are in fold order, not in time order: an impression may be reported late.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated
 
 import msgspec
+
+from app.decision.segments import Log
 
 DAY_MS = 86_400_000
 
@@ -33,6 +34,17 @@ SEEN_MAX = 1_000
 #: Contacts are kept for this long and this many, whichever is less.
 CONTACT_WINDOW_MS = 400 * DAY_MS
 CONTACT_MAX = 2_000
+
+#: Totals of older contacts, at most; past it they get coarser (see `contacts.totals`).
+TOTALS_MAX = 2_000
+
+#: Active reservations, at most; what is more counts as a contact for good (see `contacts.reserving`).
+RESERVED_MAX = 500
+#: No reservation lasts longer.
+RESERVATION_MAX_MS = 30 * DAY_MS
+
+#: Suppressions that are kept at once, those that end last.
+SUPPRESSIONS_MAX = 500
 
 #: Events are kept for this long, the last so many, so that a new metric can count them.
 RECENT_WINDOW_MS = 30 * DAY_MS
@@ -55,11 +67,6 @@ StoredId = Annotated[str, msgspec.Meta(max_length=128)]
 
 Scalar = str | int | float | bool | None
 AttributeValue = Scalar | list[Scalar]
-
-T = TypeVar("T")
-
-#: Never changed.
-_NOTHING: list[Any] = []
 
 
 class Profile(msgspec.Struct, frozen=True, array_like=True):
@@ -93,7 +100,10 @@ class Contact(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ContactTotal(msgspec.Struct, frozen=True, array_like=True):
-    """Contacts alike in everything but their time, no longer kept one by one: first, last, how many."""
+    """Contacts alike in everything but their time, no longer kept one by one: first, last, how many.
+
+    An id may be `contacts.totals.ANY`: contacts with different ids there, to be counted for each of them.
+    """
 
     first_ms: int
     last_ms: int
@@ -191,93 +201,6 @@ class Parked(msgspec.Struct, frozen=True, array_like=True):
     written_ms: int
     source: str
     body: bytes
-
-
-class Log(Generic[T]):
-    """An append-only list with a numbered front, stored in segments of `size` entries.
-
-    Invariant: entry i has sequence number `base + i`; segment s holds the sequence numbers
-    [s * size, (s + 1) * size); `base` is a multiple of `size`.
-    """
-
-    __slots__ = ("base", "changed_from", "entries", "size", "stored_base")
-
-    def __init__(self, size: int, base: int = 0, entries: list[T] | None = None) -> None:
-        self.size = size
-        self.base = base
-        #: Most customers have nothing in most logs: until the first entry they share one empty list.
-        self.entries: list[T] = entries or _NOTHING
-        #: First segment in the store; those between it and `base` await deletion.
-        self.stored_base = base
-        #: Sequence number from which the store is behind; None when it is level.
-        self.changed_from: int | None = None
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    def __iter__(self) -> Iterator[T]:
-        return iter(self.entries)
-
-    @property
-    def end(self) -> int:
-        """The sequence number of the next entry."""
-        return self.base + len(self.entries)
-
-    def append(self, entry: T) -> None:
-        if self.changed_from is None:
-            self.changed_from = self.end
-        if self.entries is _NOTHING:
-            self.entries = []
-        self.entries.append(entry)
-
-    def replace(self, index: int, entry: T) -> None:
-        """Put another entry in the place of the one at this index (0-based, from `base`)."""
-        sequence = self.base + index
-        if self.changed_from is None or sequence < self.changed_from:
-            self.changed_from = sequence
-        self.entries[index] = entry
-
-    def trim(self, keep: int, expired: Callable[[T], bool]) -> list[T]:
-        """Forget whole segments from the front: those past `keep` entries, or all of whose entries expired.
-
-        Returns the entries that went, oldest first. Entries within the bounds always stay; up to one
-        segment more than `keep` may stay.
-        """
-        gone = 0
-        while len(self.entries) - gone >= self.size:
-            segment = self.entries[gone : gone + self.size]
-            over = len(self.entries) - gone - self.size >= keep
-            if not over and not all(expired(entry) for entry in segment):
-                break
-            gone += self.size
-        if not gone:
-            return []
-        forgotten = self.entries[:gone]
-        del self.entries[:gone]
-        self.base += gone
-        if self.changed_from is not None:
-            self.changed_from = max(self.changed_from, self.base)
-        return forgotten
-
-    def segment(self, number: int) -> list[T]:
-        """The entries of one segment, as the store keeps it."""
-        start = number * self.size - self.base
-        return self.entries[max(start, 0) : start + self.size]
-
-    def changed_segments(self) -> range:
-        """Numbers of the segments that the store must write."""
-        if self.changed_from is None or not self.entries:
-            return range(0)
-        return range(self.changed_from // self.size, (self.end - 1) // self.size + 1)
-
-    def dropped_segments(self) -> range:
-        """Numbers of the segments that the store must delete."""
-        return range(self.stored_base // self.size, self.base // self.size)
-
-    def settle(self) -> None:
-        """The store is level with this log."""
-        self.changed_from = None
-        self.stored_base = self.base
 
 
 class Customer:

@@ -114,6 +114,10 @@ def _from_recommendation(
         rank=shown.rank,
         trace_id=recommendation.trace_id,
         attribution="recommendation",
+        experiment_id=shown.experiment_id,
+        variant=shown.variant,
+        model_id=shown.model_id,
+        features=shown.features,
     )
 
 

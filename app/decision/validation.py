@@ -16,6 +16,7 @@ from app.decision.entities import (
     KINDS,
     BehaviouralMetric,
     Category,
+    Channel,
     ContactPolicy,
     DecisionFlow,
     Entity,
@@ -38,9 +39,6 @@ _WITHOUT_EFFECT: Mapping[str, Mapping[str, tuple[tuple[object, ...], str]]] = {
     },
     "creatives": {
         "budget": ((None, {}), "budgets are not enforced in this version; leave budget out"),
-    },
-    "channels": {
-        "reservationMs": ((None, 0), "contacts are not reserved in this version; leave it out or 0"),
     },
     "decision-flows": {
         "enrich": ((None, {}, {"fields": []}), "every attribute and metric is at hand; leave enrich out"),
@@ -106,6 +104,11 @@ def _contradictions(entity: Entity) -> Iterator[Problem]:
     elif isinstance(entity, Offer):
         if entity.start_at is not None and entity.end_at is not None and entity.end_at <= entity.start_at:
             yield Problem("endAt", "must be later than startAt")
+    elif isinstance(entity, Channel):
+        if entity.implicit and entity.reservation_ms:
+            yield Problem(
+                "reservationMs", "has no effect on a channel whose decisions are contacts: leave it out"
+            )
     elif isinstance(entity, QualificationRule):
         yield from _rule(entity)
     elif isinstance(entity, ContactPolicy):

@@ -167,7 +167,7 @@ class Oracle:
             recommendations = partition.recommendations(key, customer)
             known = [one.recommendation_id for one in recommendations]
             assert len(known) == len(set(known)), f"{name}: one counts twice: {known}"
-            assert len(partition.contacts(key, customer)) == sum(len(one.shown) for one in recommendations)
+            assert len(partition.contacts(key, customer, 0)) == sum(len(one.shown) for one in recommendations)
             lost = {which for who, which in answered if who == name} - set(known)
             assert not lost, f"{name}: answered {lost}, the owner knows {known}"
 

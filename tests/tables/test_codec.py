@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.decision.segments import Log
 from app.decision.state import (
     CONTACT_SEGMENT,
     SEEN_SEGMENT,
+    TOTAL_SEGMENT,
+    Assigned,
     Contact,
+    ContactTotal,
     Customer,
-    Log,
     Parked,
     Profile,
+    RecentEvent,
     Recommendation,
+    Reserved,
     Seen,
     Shown,
+    Suppression,
     Window,
 )
 from tables.codec import MissingValueError, changes_of, load_customer, new_customer, settle
-from tables.layout import StateFormatError, customer_key
+from tables.layout import VERSIONS, Kind, StateFormatError, customer_key
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "state"
 
 
-def _customer() -> Customer:
+def _first() -> Customer:
+    """A customer as version 1 knew them."""
     customer = new_customer(customer_key("demo", "C-1 ü"))
     customer.watermarks = [7, 1, 2, 0, 3]
     customer.rekeyed = {"events/3": 12}
@@ -49,16 +57,62 @@ def _customer() -> Customer:
     return customer
 
 
-def test_version_1_bytes_stay_readable_and_the_same() -> None:
-    golden = json.loads((GOLDEN / "customer-v1.json").read_text())
-    stored = {bytes.fromhex(key): bytes.fromhex(value) for key, value in golden.items()}
-    assert dict(changes_of(_customer())) == stored
+def _customer() -> Customer:
+    """A customer with something in every field."""
+    customer = _first()
+    at_ms = 1_700_000_000_000
+    shown = Shown(1, "o1", "c1", "ch1", "cat1", None, 0.25, "exp1", "b", "m1", (0.5, -1.0))
+    customer.recommendations.append(Recommendation("rec_2", at_ms, "f", (shown,)))
+    customer.totals.append(ContactTotal(at_ms - 900_000, at_ms - 1, 3, "o1", "c1", "ch1", "cat1", "p1"))
+    customer.recent.append(RecentEvent(at_ms, "purchase", b'{"amount":1}'))
+    contact = Contact(at_ms, "o1", "c1", "ch1", "cat1")
+    customer.reserved = [Reserved(at_ms + 60_000, "rec_2", 1, contact)]
+    customer.suppressions = [Suppression("sup1", "pol1", "offer", "o1", "dismiss", at_ms, at_ms + 1_000)]
+    customer.assigned = {"exp1": Assigned("b", at_ms, at_ms + 5, at_ms + 9)}
+    customer.credited = [2**64 - 1]
+    return customer
+
+
+def _golden(name: str) -> dict[bytes, bytes]:
+    golden = json.loads((GOLDEN / name).read_text())
+    return {bytes.fromhex(key): bytes.fromhex(value) for key, value in golden.items()}
+
+
+def test_the_newest_version_is_written_byte_for_byte() -> None:
+    assert dict(changes_of(_customer())) == _golden("customer-v2.json")
+
+
+@pytest.mark.parametrize(("name", "meant"), [("customer-v1.json", _first), ("customer-v2.json", _customer)])
+def test_the_bytes_of_every_version_stay_readable(name: str, meant: Callable[[], Customer]) -> None:
+    loaded = load_customer(customer_key("demo", "C-1 ü"), _golden(name).get)
+    assert loaded is not None
+    assert _plain(loaded) == _plain(meant())
+
+
+def test_an_old_value_is_rewritten_when_it_changes() -> None:
+    stored = _golden("customer-v1.json")
+    customer = load_customer(customer_key("demo", "C-1 ü"), stored.get)
+    assert customer is not None
+    assert [(key[:1], value and value[0]) for key, value in changes_of(customer)] == [(b"B", 2)]
+    customer.recommendations.append(Recommendation("rec_2", 1, "f", ()))
+    for key, value in changes_of(customer):
+        stored[key] = value or b""
+    assert {key[:1]: value[0] for key, value in stored.items()} == {
+        b"P": 1, b"C": 1, b"R": 2, b"S": 1, b"B": 2,
+    }  # fmt: skip
     loaded = load_customer(customer_key("demo", "C-1 ü"), stored.get)
     assert loaded is not None
-    assert _plain(loaded) == _plain(_customer())
+    assert _plain(loaded) == _plain(customer)
 
 
-@pytest.mark.parametrize("kind", [b"B", b"P", b"C", b"R", b"S"])
+def test_what_version_1_would_lose_it_refuses() -> None:
+    written = {key[:1]: (value or b"")[0] for key, value in changes_of(_customer())}
+    assert (written[b"B"], written[b"R"]) == (2, 2)
+    assert all(versions.written == max(versions.read) for versions in VERSIONS.values())
+    assert set(VERSIONS) == set(Kind)
+
+
+@pytest.mark.parametrize("kind", [b"B", b"P", b"C", b"R", b"S", b"H", b"E"])
 def test_an_unknown_version_of_any_kind_is_refused(kind: bytes) -> None:
     stored = {
         key: b"\x63" + value[1:] if key.startswith(kind) else value
@@ -122,6 +176,20 @@ def test_trim_forgets_segments_whose_entries_all_expired() -> None:
     assert log.trim(100, lambda entry: entry < 8) == [4, 5, 6, 7]
 
 
+def test_a_rewritten_log_leaves_nothing_behind() -> None:
+    customer = new_customer(b"t:c")
+    store: dict[bytes, bytes] = {}
+    for count in (70, 3, 40, 0, 33):
+        customer.totals.rewrite([ContactTotal(n, n, 1, "o", "c", "ch", "cat") for n in range(count)])
+        customer.totals.append(ContactTotal(99, 99, 1, "o", "c", "ch", "cat"))
+        _write(customer, store)
+        loaded = load_customer(b"t:c", store.get)
+        assert loaded is not None
+        assert list(loaded.totals) == list(customer.totals)
+        assert len(customer.totals) == count + 1
+        assert sum(key.startswith(b"H") for key in store) == count // TOTAL_SEGMENT + 1
+
+
 def _write(customer: Customer, store: dict[bytes, bytes]) -> None:
     for key, value in changes_of(customer):
         if value is None:
@@ -132,7 +200,7 @@ def _write(customer: Customer, store: dict[bytes, bytes]) -> None:
 
 
 def _plain(customer: Customer) -> dict[str, object]:
-    logs = {"contacts", "recommendations", "seen"}
+    logs = {"contacts", "recommendations", "seen", "totals", "recent"}
     return {
         name: list(getattr(customer, name)) if name in logs else getattr(customer, name)
         for name in Customer.__slots__

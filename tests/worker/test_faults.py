@@ -474,7 +474,7 @@ async def test_a_decision_that_kafka_may_have_taken_is_pending_and_counts(
                 await asyncio.sleep(0.2)
             partition = _owner(app, "C1")
             key = customer_key(TENANT, "C1")
-            assert len(partition.contacts(key, partition.customer(key))) == 3
+            assert len(partition.contacts(key, partition.customer(key), 0)) == 3
             assert 3 - pending <= delivered <= 3, "what is in doubt counts if it landed, and only then"
 
 
