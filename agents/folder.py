@@ -39,7 +39,6 @@ from app.decision.responses import fold_response, unpark
 from app.decision.state import Customer
 from config.metrics import Metrics
 from config.topics import (
-    SOURCE_TOPICS,
     DEAD_LETTERS,
     DECISIONS,
     EVENTS,
@@ -51,6 +50,7 @@ from config.topics import (
     PROFILES,
     REKEYED,
     RESPONSES,
+    SOURCE_TOPICS,
 )
 from tables.codec import MissingValueError, new_customer
 from tables.layout import FENCE_KEY, StateFormatError, customer_key

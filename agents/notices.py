@@ -2,8 +2,8 @@
 
 Rules:
 
-1.  Like every fold: state, record, the batch's time and catalogue in, state and derived records out. (A release
-    also asks who holds the partition: see `tables.leases`.)
+1.  Like every fold: state, record, the batch's time and catalogue in, state and derived records out. (A
+    release also asks who holds the partition: see `tables.leases`.)
 2.  Grants, recalls and returns go out through the outbox: nobody hears of them before they are durable.
 3.  Nothing is granted for a budget that the catalogue does not have, nor for a day other than today and
     tomorrow.
@@ -66,7 +66,7 @@ class Notices:
                     continue
                 today, day = day_of(zone, clock.now_ms).name, day_of(zone, delivery.at_ms).name
                 name = shared_key(customer.tenant_id, key)
-                if leases.spend(name, day, today, delivery.count):
+                if leases.spend(name, day, delivery, today, clock.now_ms):
                     self._metrics.budget_overspent_total.inc()
 
     def fold(self, notice: Notice, clock: Clock) -> None:
@@ -82,11 +82,11 @@ class Notices:
                 if notice.period == TOTAL or today.name <= notice.period <= tomorrow:
                     self._answer(notice, clock, today.name)
             case Granted():
-                leases.hear(notice, today.name)
+                leases.hear(notice, today.name, clock.now_ms)
             case Recalled():
                 leases.recall((shared_key(notice.tenant_id, notice.key), notice.period))
             case Released():
-                returned = leases.release(notice, today.name)
+                returned = leases.release(notice, today.name, clock.now_ms)
                 if returned is not None:
                     self._to_owner(returned)
             case Returned():

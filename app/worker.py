@@ -1,7 +1,8 @@
 """A worker: everything built in one place, started in order, stopped cleanly.
 
-Start: wait for a broker → create topics → producer → catalogue reader → Faust (web, group, agents). A view
-answers 503 until what it needs is ready. Stop: no new requests → batches in hand → flush → leave the group.
+Start: wait for a broker → create topics → producer → catalogue and scoreboard readers → Faust (web, group,
+agents). A view answers 503 until what it needs is ready. Stop: no new requests → batches in hand → flush →
+leave the group.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from faust.types import TP, TransportT
 
 from agents.catalogue import CatalogueReader
 from agents.host import Host
+from agents.scoreboard import ScoreboardReader
 from agents.streams import declare_agents
 from app.ports import probe_port
 from app.provision import ensure_topics, wait_for_broker
@@ -35,6 +37,7 @@ from config.settings import Settings
 from config.topics import SOURCE_TOPICS, TABLE, changelog_topic, topic_names
 from tables.partition import Partitions
 from tables.publisher import Publisher
+from tables.scoreboard import Scoreboard
 from web.engine import Engine
 from web.forwarding import Forwarder
 from web.routes import mount
@@ -56,6 +59,8 @@ class OffertideApp(faust.App):
     consumer_options: ConsumerOptions
     publisher: Publisher
     catalogue: CatalogueReader
+    scoreboard: Scoreboard
+    scores: ScoreboardReader
     host: Host
     partitions: Partitions
     forwarder: Forwarder
@@ -80,6 +85,7 @@ class OffertideApp(faust.App):
         await ensure_topics(self.settings)
         await self.publisher.start()
         await self.catalogue.start()
+        await self.scores.start()
         await self.start()
 
     async def stop_all(self) -> None:
@@ -87,6 +93,7 @@ class OffertideApp(faust.App):
         # First: a request that waits for an owner that hangs would hold up the web server's end.
         await self.forwarder.close()
         await self.stop()
+        await self.scores.stop()
         await self.catalogue.stop()
         await self.publisher.stop()
 
@@ -162,12 +169,18 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideA
         settings.idempotent_producer,
     )
     catalogue = CatalogueReader(settings, metrics)
+    scoreboard = Scoreboard()
+
+    async def known() -> None:
+        await catalogue.wait_ready()
+        await scoreboard.wait_ready()
+
     host = Host(
         settings=settings,
         partitions=partitions,
         publisher=publisher,
         catalogue=lambda: catalogue.snapshot,
-        catalogue_ready=catalogue.wait_ready,
+        catalogue_ready=known,
         metrics=metrics,
         origin_id=origin_id,
     )
@@ -177,6 +190,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideA
     app = OffertideApp(settings.app_id, **faust_settings(settings), TableManager=table_manager(host))
     app.settings, app.metrics, app.partitions = settings, metrics, partitions
     app.publisher, app.catalogue, app.host = publisher, catalogue, host
+    app.scoreboard, app.scores = scoreboard, ScoreboardReader(settings, scoreboard, metrics)
     app.consumer_options = ConsumerOptions(
         chunked=frozenset(names[name] for name in SOURCE_TOPICS),
         chunk_records=settings.batch_max_records,
@@ -193,6 +207,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideA
         publisher=publisher,
         catalogue=lambda: catalogue.snapshot,
         catalogue_ready=lambda: catalogue.ready,
+        scoreboard=scoreboard,
         lease_holds=membership.holds,
         standbys=host.standbys.copies,
         owners=Owners(app, changelog_topic(settings.app_id)),

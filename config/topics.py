@@ -18,7 +18,8 @@ EVIDENCE = "evidence"
 CUSTOMER_TOPICS: tuple[str, ...] = (EVENTS, RESPONSES, DECISIONS, PROFILES, REKEYED)
 
 #: All topics that partitions fold, all with the same partition count. The order is part of the stored format:
-#: a position's place in a control record, and a customer's watermark's, is its topic's place here. Append only.
+#: a position's place in a control record, and a customer's watermark's, is its topic's place here. Append
+#: only.
 SOURCE_TOPICS: tuple[str, ...] = (*CUSTOMER_TOPICS, EVIDENCE)
 
 #: The sums over all partitions, by tenant and key; every worker reads all of it.

@@ -11,7 +11,7 @@ Every key of a partition's store and changelog begins with one byte, its kind:
     E  recent events E <tenant>:<customer> <segment u32>
     T  trace         T <at_ms u64> <trace id>             in time order, so that the oldest go first
     A  totals        A <tenant>:<key>                     what this partition's customers add up to
-    M  sums          M <tenant>:<key> <partition u16>     each partition's newest totals, kept by the key's owner
+    M  sums          M <tenant>:<key> <partition u16>     the newest totals of each, kept by the key's owner
     L  lease         L <tenant>:<key>                     what this partition may spend of a budget
     G  ledger        G <tenant>:<key>                     what the key's owner granted of a budget
     O  outbox        O <sequence u64>                     derived records not yet known to be published

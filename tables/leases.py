@@ -20,14 +20,22 @@ from datetime import date, timedelta
 import msgspec
 
 from app.decision.budgets import TOTAL
+from app.decision.deliveries import Delivery
 from app.decision.leases import Answer, Book, Holding, answer, returned
 from app.decision.notices import Granted, Released, Returned, Wanted
 from tables.codec import Change
 from tables.layout import Kind, pack, shared_key, unpack
 from tables.store import PartitionStore
 
-#: A lease or a ledger, by period.
-Lease = dict[str, Holding]
+
+class Lease(msgspec.Struct, array_like=True):
+    """What a partition may spend of a budget, by period; deliveries count in it from `since_ms` on."""
+
+    since_ms: int
+    periods: dict[str, Holding] = {}
+
+
+#: What was granted of a budget, by period.
 Ledger = dict[str, Book]
 
 #: A key and a period.
@@ -87,21 +95,21 @@ class Leases:
     def holding(self, account: Account) -> Holding:
         """What this partition holds of an account; not to be changed."""
         lease = self.leases.get(account[0])
-        return _NOTHING if lease is None else lease.get(account[1], _NOTHING)
+        return _NOTHING if lease is None else lease.periods.get(account[1], _NOTHING)
 
     def left(self, account: Account) -> int:
         """What is left of an account, less what is being given back; decisions under way not counted."""
         return self.holding(account).left - self.withheld.get(account, 0)
 
-    def spend(self, name: bytes, day: str, today: str, count: int = 1) -> bool:
-        """Count a delivery of this day, in total and on it; whether no lease covers it.
-
-        A `count` of −1 takes one back: its contact never came about.
-        """
-        lease = self._changing(name, today)
+    def spend(self, name: bytes, day: str, delivery: Delivery, today: str, now_ms: int) -> bool:
+        """Count a delivery of this day, in total and on it; whether no lease covers it."""
+        lease, count = self._changing(name, today, now_ms), delivery.count
+        if count < 0 and delivery.at_ms < lease.since_ms:
+            # It was reserved before there was a budget to count it against.
+            return False
         uncovered = False
         for period in (TOTAL, day):
-            holding = lease.setdefault(period, Holding())
+            holding = lease.periods.setdefault(period, Holding())
             holding.spent += count
             # Without any grant the budget does not bound this period, or never had to.
             uncovered = uncovered or (count > 0 and holding.granted > 0 and holding.left < 0)
@@ -109,26 +117,28 @@ class Leases:
         self.woken.set()
         return uncovered
 
-    def hear(self, granted: Granted, today: str) -> bool:
+    def hear(self, granted: Granted, today: str, now_ms: int) -> bool:
         """Take a grant in; whether it is news."""
         name = shared_key(granted.tenant_id, granted.key)
-        holding = self._changing(name, today).setdefault(granted.period, Holding())
+        holding = self._changing(name, today, now_ms).periods.setdefault(granted.period, Holding())
         before = holding.granted
         if not holding.hear(granted.granted):
             return False
         self.blocks[name, granted.period] = granted.granted - before
+        self.hungry.pop(name, None)
         self.low[name] = None
         self.woken.set()
         return True
 
-    def release(self, released: Released, today: str) -> Returned | None:
+    def release(self, released: Released, today: str, now_ms: int) -> Returned | None:
         """Give back what was held back for it; what to tell the owner, None for a void release."""
         if released.holder != self.holder or released.number <= self._released:
             return None
         self._released = released.number
         account = (shared_key(released.tenant_id, released.key), released.period)
         self.withheld[account] = max(self.withheld.get(account, 0) - released.deliveries, 0)
-        holding = self._changing(account[0], today).setdefault(released.period, Holding())
+        lease = self._changing(account[0], today, now_ms)
+        holding = lease.periods.setdefault(released.period, Holding())
         holding.give_back(released.deliveries)
         return Returned(
             released.tenant_id,
@@ -144,10 +154,12 @@ class Leases:
         self.recalled[account] = None
         self.woken.set()
 
-    def _changing(self, name: bytes, today: str) -> Lease:
+    def _changing(self, name: bytes, today: str, now_ms: int) -> Lease:
         self._leases_changed[name] = None
-        lease = self.leases.setdefault(name, {})
-        _forget_old(lease, today)
+        lease = self.leases.get(name)
+        if lease is None:
+            lease = self.leases[name] = Lease(now_ms)
+        _forget_old(lease.periods, today)
         return lease
 
     # -- the ledger
@@ -202,7 +214,7 @@ def is_over(period: str, today: str) -> bool:
     return period != TOTAL and period < (date.fromisoformat(today) - timedelta(days=1)).isoformat()
 
 
-def _forget_old(periods: Lease | Ledger, today: str) -> bool:
+def _forget_old(periods: dict[str, Holding] | Ledger, today: str) -> bool:
     over = [period for period in periods if is_over(period, today)] if len(periods) > 3 else []
     for period in over:
         del periods[period]

@@ -14,7 +14,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaTimeoutError
 
-from config.topics import SOURCE_TOPICS, MESSAGE_MAX_BYTES
+from config.topics import MESSAGE_MAX_BYTES, SOURCE_TOPICS
 from tables.control import Mark
 
 #: A record that is there is read within this many polls, of a second each.

@@ -70,7 +70,7 @@ class Overlays:
         return self._by_customer.get(customer, ())
 
     def deliveries(self, name: bytes) -> int:
-        """Contacts of all customers under way, reserved ones included, for `tenant:offer/<id>` or `tenant:creative/<id>`."""
+        """Contacts under way, reserved ones too, of `tenant:offer/<id>` or `tenant:creative/<id>`."""
         return self._deliveries.get(name, 0)
 
     def folded(self, sequence: int) -> None:

@@ -1,4 +1,4 @@
-"""What one decision may still spend of the budgets it shares: the partition's lease, less what is under way."""
+"""What one decision may still spend of shared budgets: the partition's lease, less what is under way."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Rooms:
         self._now_ms = now_ms
 
     def room(self, key: str, /) -> int:
-        """Deliveries that may still be made now; 0 without a lease. A key found empty is asked for at once."""
+        """Deliveries that may still be made now; 0 without a lease. What is found empty is asked for."""
         allowed = self._tenant.budgets.get(key)
         if allowed is None:
             return 0
@@ -49,4 +49,3 @@ class Rooms:
 
     def _spent(self, name: bytes, period: str) -> int:
         return self._leases.holding((name, period)).spent
-

@@ -4,11 +4,13 @@ Rules:
 
 1.  A key has the score of the highest version read. A lower one, of an owner that was cut off, is ignored.
 2.  It is ready once it holds what the topic held when this worker began to read it.
-3.  There are as many entries as keys that were ever counted: those of deleted entities stay. A tenant's are about as
-    many as its offers, categories, variants and models ever were.
+3.  There are as many entries as keys that were ever counted: those of deleted entities stay.
+    A tenant's are about as many as its offers, categories, variants and models ever were.
 """
 
 from __future__ import annotations
+
+import asyncio
 
 from app.decision.evidence import MODEL, tally_of
 from app.decision.notices import Score, decode_score
@@ -44,7 +46,19 @@ class Scoreboard:
     def __init__(self) -> None:
         self._versions: dict[bytes, int] = {}
         self._tenants: dict[str, TenantScores] = {}
-        self.ready = False
+        self._read = asyncio.Event()
+
+    @property
+    def ready(self) -> bool:
+        return self._read.is_set()
+
+    def read(self) -> None:
+        """It holds what the topic held when this worker began to read it."""
+        self._read.set()
+
+    async def wait_ready(self) -> None:
+        """Return once `ready`."""
+        await self._read.wait()
 
     def __len__(self) -> int:
         return len(self._versions)

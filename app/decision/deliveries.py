@@ -3,8 +3,8 @@
 Rules:
 
 1.  A delivery is a contact: a decision on an implicit channel, a reported impression, or a reservation.
-2.  It is told as the difference that a fold made. So what is reserved and then reported is one delivery, and a
-    reservation that ran out is none any more, once a record of its customer is folded.
+2.  It is told as the difference that a fold made. So what is reserved and then reported is one delivery, and
+    a reservation that ran out is none any more, once a record of its customer is folded.
 """
 
 from __future__ import annotations

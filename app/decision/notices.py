@@ -107,7 +107,8 @@ def encode_notice(notice: Notice | Score) -> bytes:
 def decode_notice(value: bytes) -> Notice | Refused:
     """The notice, or why it is none: nobody but partitions writes them, but anybody could."""
     try:
-        return _notice.decode(value)
+        notice: Notice = _notice.decode(value)
+        return notice
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Refused("malformed", (Problem("", str(error)),))
 

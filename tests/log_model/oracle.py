@@ -18,7 +18,6 @@ import msgspec
 
 from app.decision.state import Customer
 from config.topics import (
-    SOURCE_TOPICS,
     DEAD_LETTERS,
     DECISIONS,
     EVENTS,
@@ -26,6 +25,7 @@ from config.topics import (
     PROFILES,
     REKEYED,
     RESPONSES,
+    SOURCE_TOPICS,
 )
 from tables.control import ORIGIN, Control, decode_control
 from tables.layout import CONTROL_KEY, FENCE_KEY, Kind, unpack
@@ -239,9 +239,7 @@ class Oracle:
 def _check_follows(before: Control, control: Control) -> None:
     ends = list(before.positions)
     for topic, first, end in control.folded:
-        assert first == ends[topic], (
-            f"{SOURCE_TOPICS[topic]} was folded to {ends[topic]}, then from {first}"
-        )
+        assert first == ends[topic], f"{SOURCE_TOPICS[topic]} was folded to {ends[topic]}, then from {first}"
         ends[topic] = end
     assert tuple(ends) == control.positions, f"{control} after {before}"
     assert (control.batch, control.epoch >= before.epoch) == (before.batch + 1, True)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from config.metrics import new_metrics
-from config.topics import SOURCE_TOPICS, EVENTS, PROFILES, RESPONSES
+from config.topics import EVENTS, PROFILES, RESPONSES, SOURCE_TOPICS
 from tests.log_model.clients import Fault
 from tests.log_model.log import Unwritten
 from tests.log_model.oracle import Meant, Oracle

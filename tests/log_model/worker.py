@@ -18,6 +18,7 @@ from config.settings import Settings
 from config.topics import SOURCE_TOPICS
 from tables.partition import Partition, Partitions
 from tables.publisher import Publisher
+from tables.scoreboard import Scoreboard
 from tests.log_model.clients import Network
 from tests.log_model.clock import VirtualLoop
 from tests.log_model.log import Log
@@ -97,6 +98,7 @@ class Worker:
             publisher=self.publisher,
             catalogue=lambda: catalogue,
             catalogue_ready=lambda: True,
+            scoreboard=Scoreboard(),
             lease_holds=self.feed.member.is_set,
             owners=dict,
             standbys=dict,

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from structlog.testing import capture_logs
 
 from config.metrics import Metrics
-from config.topics import SOURCE_TOPICS, DEAD_LETTERS, DECISIONS, REKEYED
+from config.topics import DEAD_LETTERS, DECISIONS, REKEYED, SOURCE_TOPICS
 from tables.layout import CONTROL_KEY
 from tables.partition import Partition
 from tests.log_model.clients import Network, clients_on

@@ -18,7 +18,7 @@ from typing import Any, cast
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from rocksdict import AccessType, Options, Rdict
 
-from config.topics import SOURCE_TOPICS, DEAD_LETTERS, changelog_topic, topic_names
+from config.topics import DEAD_LETTERS, SOURCE_TOPICS, changelog_topic, topic_names
 from tables.control import Control, decode_control
 from tables.layout import CONTROL_KEY, FENCE_KEY
 from tests.stress.evidence import Place, Record, Step, Store

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from config.topics import SOURCE_TOPICS, HEADER_ORIGIN
+from config.topics import HEADER_ORIGIN, SOURCE_TOPICS
 from tables.routing import partition_of
 from tests.stress.evidence import Evidence, Place, Record, Step, Stop, Store
 from tests.stress.history import Op
