@@ -7,7 +7,7 @@ Rules:
 2.  A request is repeated until more is granted, ever more slowly: lost ones cost nothing, see
     `app.decision.leases`. A changed catalogue, a new day and a grant begin anew.
 3.  What the owner asks back is first held back from decisions, then released by a record of this partition's
-    own: its fold gives it up. While it is unknown whether that record is on Kafka, it stays held back.
+    own: its fold gives it up. Until then it stays held back, and the record is sent again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from config.topics import EVIDENCE
 from tables.layout import shared_key, split_customer_key
 from tables.leases import Account
 from tables.partition import Partition
-from tables.publisher import Publisher, PublishError
+from tables.publisher import Publisher
 from tables.routing import partition_of
 
 #: Tomorrow's budgets are asked for so long before, in milliseconds.
@@ -36,6 +36,9 @@ EARLY_MS = 60_000
 RETRY_MS = 300
 RETRY_SHORT_MS = 10_000
 RETRY_LOW_MS = 60_000
+
+#: A release that is not folded after this long is sent again, in milliseconds.
+RELEASE_AGAIN_MS = 2_000
 
 _NEVER_MS = 2**62
 
@@ -69,6 +72,8 @@ class Leasing:
         self._tenants: list[TenantCatalogue] = []
         self._days: dict[str, tuple[str, ...]] = {}
         self._planned_until_ms = 0
+        #: When each release was last sent.
+        self._sent: dict[Account, int] = {}
 
     async def tend(self, catalogue: CatalogSnapshot, now_ms: int) -> None:
         """Ask for what is low, release what was asked back. To be called a few times a second.
@@ -80,7 +85,8 @@ class Leasing:
         self._plan(catalogue, now_ms)
         for account in list(leases.recalled):
             del leases.recalled[account]
-            await self._release(account)
+            self._hold_back(account)
+        await self._release(now_ms)
         low = list(leases.low)
         leases.low.clear()
         for name in low:
@@ -149,7 +155,8 @@ class Leasing:
         tenant_id, key = split_customer_key(name)
         allowed, days = catalogue.tenant(tenant_id).budgets.get(key), self._days.get(tenant_id, ())
         known = allowed is not None and any(period in allowed.periods(day) for day in days)
-        if not known or not self._is_low(account):
+        if not known or not self._is_low(account) or account in self._partition.leases.releasing:
+            # While it gives back it must not say what it needs: that would say that it holds nothing.
             del self._asked[account]
             return None
         asked, short = self._asked[account], self._short(account)
@@ -160,19 +167,27 @@ class Leasing:
         heard = self._partition.leases.holding(account).granted
         return Wanted(tenant_id, key, period, self._partition.number, heard, short)
 
-    async def _release(self, account: Account) -> None:
+    def _hold_back(self, account: Account) -> None:
+        """Keep what is left from decisions, until the release of it is folded."""
         leases = self._partition.leases
+        if account in leases.releasing:
+            return
         tenant_id, key = split_customer_key(account[0])
-        deliveries = max(self._left(account), 0)
-        leases.withheld[account] = leases.withheld.get(account, 0) + deliveries
-        notice = Released(tenant_id, key, account[1], deliveries, leases.holder, next(self._numbers))
-        try:
-            await self._tell(self._partition.number, notice)
-        except PublishError as error:
-            if error.certain:
-                leases.withheld[account] -= deliveries
-                leases.recalled[account] = None
-            raise
+        deliveries, number = max(self._left(account), 0), next(self._numbers)
+        heard = leases.holding(account).granted
+        leases.releasing[account] = Released(
+            tenant_id, key, account[1], deliveries, heard, leases.holder, number
+        )
+
+    async def _release(self, now_ms: int) -> None:
+        """Tell this partition's fold of what is held back, again until it has folded it: it does so once."""
+        leases = self._partition.leases
+        self._sent = {account: sent for account, sent in self._sent.items() if account in leases.releasing}
+        for account, released in list(leases.releasing.items()):
+            if now_ms - self._sent.get(account, 0) >= RELEASE_AGAIN_MS:
+                self._sent[account] = now_ms
+                self._metrics.leases_returned_total.inc(released.deliveries)
+                await self._tell(self._partition.number, released)
 
     async def _tell_owner(self, wanted: Wanted) -> None:
         await self._tell(partition_of(shared_key(wanted.tenant_id, wanted.key), self._partitions), wanted)

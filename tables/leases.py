@@ -59,10 +59,11 @@ class Leases:
         self.ledgers: dict[bytes, Ledger] = {}
         self._leases_changed: dict[bytes, None] = {}
         self._ledgers_changed: dict[bytes, None] = {}
-        #: Names this taking; releases count their numbers from 1.
+        #: Names this taking.
         self.holder = ""
-        self._released = 0
-        self.withheld: dict[Account, int] = {}
+        #: What is held back from decisions until its release is folded; the last number folded of each.
+        self.releasing: dict[Account, Released] = {}
+        self._released: dict[Account, int] = {}
         #: Keys whose lease may be low, and those that a decision found empty.
         self.low: dict[bytes, None] = {}
         self.hungry: dict[bytes, None] = {}
@@ -85,9 +86,8 @@ class Leases:
     def clear(self) -> None:
         for each in (self.leases, self.ledgers, self._leases_changed, self._ledgers_changed):
             each.clear()
-        for memory in (self.withheld, self.low, self.hungry, self.recalled, self.blocks):
+        for memory in (self.releasing, self._released, self.low, self.hungry, self.recalled, self.blocks):
             memory.clear()
-        self._released = 0
         self.holder = ""
 
     # -- the lease
@@ -99,7 +99,8 @@ class Leases:
 
     def left(self, account: Account) -> int:
         """What is left of an account, less what is being given back; decisions under way not counted."""
-        return self.holding(account).left - self.withheld.get(account, 0)
+        releasing = self.releasing.get(account)
+        return self.holding(account).left - (0 if releasing is None else releasing.deliveries)
 
     def spend(self, name: bytes, day: str, delivery: Delivery, today: str, now_ms: int) -> bool:
         """Count a delivery of this day, in total and on it; whether no lease covers it."""
@@ -132,11 +133,12 @@ class Leases:
 
     def release(self, released: Released, today: str, now_ms: int) -> Returned | None:
         """Give back what was held back for it; what to tell the owner, None for a void release."""
-        if released.holder != self.holder or released.number <= self._released:
-            return None
-        self._released = released.number
         account = (shared_key(released.tenant_id, released.key), released.period)
-        self.withheld[account] = max(self.withheld.get(account, 0) - released.deliveries, 0)
+        if released.holder != self.holder or released.number <= self._released.get(account, 0):
+            return None
+        self._released[account] = released.number
+        self.releasing.pop(account, None)
+        self.low[account[0]] = None
         lease = self._changing(account[0], today, now_ms)
         holding = lease.periods.setdefault(released.period, Holding())
         holding.give_back(released.deliveries)
@@ -145,7 +147,7 @@ class Leases:
             released.key,
             released.period,
             self._number,
-            holding.granted,
+            released.heard,
             holding.returned,
         )
 

@@ -49,10 +49,9 @@ class Allowance(msgspec.Struct, frozen=True):
 
 
 class Day(msgspec.Struct, frozen=True):
-    """A calendar day of a zone: its ISO date, its first instant and its end, epoch milliseconds."""
+    """A calendar day of a zone: its ISO date, and its end, epoch milliseconds."""
 
     name: str
-    begins_ms: int
     ends_ms: int
 
 
@@ -86,13 +85,8 @@ def day_of(zone_name: str, at_ms: int) -> Day:
 def _day(zone_name: str, quarter: int) -> Day:
     zone = _zone(zone_name)
     shown = datetime.fromtimestamp(quarter * _QUARTER_MS / 1000, zone)
-    midnight = datetime(shown.year, shown.month, shown.day, fold=1, tzinfo=zone)
-    following = (midnight + timedelta(days=1)).replace(fold=0)
-    return Day(shown.date().isoformat(), _epoch_ms(midnight), _epoch_ms(following))
-
-
-def _epoch_ms(at: datetime) -> int:
-    return int(at.timestamp() * 1000)
+    following = datetime(shown.year, shown.month, shown.day, tzinfo=zone) + timedelta(days=1)
+    return Day(shown.date().isoformat(), int(following.timestamp() * 1000))
 
 
 @functools.lru_cache(maxsize=1_024)

@@ -123,7 +123,7 @@ def answer(
 
 
 def returned(book: Book, partition: int, granted: int, total: int) -> None:
-    """A partition has ever given back so many, `total`, having heard of so many granted."""
+    """A partition has ever given back so many, `total`, and holds nothing of the first `granted`."""
     share = book.shares.setdefault(partition, Share())
     share.returned = max(share.returned, min(total, share.granted))
     share.settled = max(share.settled, min(granted, share.granted))

@@ -64,19 +64,21 @@ class Recalled(msgspec.Struct, frozen=True, array_like=True, tag=4):
 class Released(msgspec.Struct, frozen=True, array_like=True, tag=5):
     """The partition that reads this gives back so many deliveries, which no decision under way counts on.
 
-    It holds only for the taking of the partition that wrote it, `holder`, and each `number` once.
+    It is all that was left of the `heard` deliveries granted until then. It holds only for the taking of the
+    partition that wrote it, `holder`, and each `number` once.
     """
 
     tenant_id: _Tenant
     key: _Key
     period: _Period
     deliveries: _Count
+    heard: _Count
     holder: str
     number: _Count
 
 
 class Returned(msgspec.Struct, frozen=True, array_like=True, tag=6):
-    """A partition that has heard of `granted` deliveries granted has ever given back `returned`."""
+    """A partition has ever given back `returned`, and holds nothing unspent of the first `granted`."""
 
     tenant_id: _Tenant
     key: _Key

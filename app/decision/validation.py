@@ -34,12 +34,6 @@ from app.decision.qualification import compile_rule
 
 #: By kind and path: the values that change nothing, and why any other is refused.
 _WITHOUT_EFFECT: Mapping[str, Mapping[str, tuple[tuple[object, ...], str]]] = {
-    "offers": {
-        "budget": ((None, {}), "budgets are not enforced in this version; leave budget out"),
-    },
-    "creatives": {
-        "budget": ((None, {}), "budgets are not enforced in this version; leave budget out"),
-    },
     "decision-flows": {
         "enrich": ((None, {}, {"fields": []}), "every attribute and metric is at hand; leave enrich out"),
         "filters": ((None, []), "filters are not evaluated in this version; use qualification rules"),
