@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from app.decision.segments import Log
+from app.decision.log import Log
 from app.decision.state import (
     CONTACT_SEGMENT,
     RECENT_SEGMENT,

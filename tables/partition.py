@@ -153,12 +153,9 @@ class Partition:
     def contacts(self, key: bytes, customer: Customer | None, now_ms: int) -> list[Contact]:
         """The customer's contacts at `now_ms` (epoch ms): recorded, reserved, of decisions not folded yet."""
         underway = self.overlays.of(key)
-        if not underway:
-            return counted_contacts(customer, now_ms)
         reserved = [one for overlay in underway for one in overlay.reserved]
         contacts = counted_contacts(customer, now_ms, reserved)
-        for overlay in underway:
-            contacts.extend(overlay.contacts)
+        contacts.extend([one for overlay in underway for one in overlay.contacts])
         return contacts
 
     def recommendations(self, key: bytes, customer: Customer | None) -> list[Recommendation]:
@@ -183,10 +180,7 @@ class Partition:
 
     def find(self, key: bytes) -> Customer | None:
         """The customer, when this partition holds it; for the fold, which may `pin` it then."""
-        found = self._changed.get(key)
-        if found is None:
-            found = self._cache.get(key) or self._load(key)
-        return found
+        return self._changed.get(key) or self._cache.get(key) or self._load(key)
 
     def pin(self, key: bytes, customer: Customer) -> None:
         """Keep what is being folded into until the batch is written. It must be what `find` gave, or new."""

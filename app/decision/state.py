@@ -5,7 +5,7 @@ Rules of this module:
 1.  A `Customer` is the unit of change: one fold owns it at a time, replaces its parts, and everything
     that changed is committed together (see `tables/`).
 2.  Instants are epoch milliseconds (`*_ms`); nothing here reads a clock.
-3.  Every list has a bound. Long ones are `Log`s (see `segments`), so that one more entry rewrites at most
+3.  Every list has a bound. Long ones are `Log`s (see `log`), so that one more entry rewrites at most
     one segment. Contacts are in fold order, not in time order: an impression may be reported late.
 """
 
@@ -15,7 +15,7 @@ from typing import Annotated
 
 import msgspec
 
-from app.decision.segments import Log
+from app.decision.log import Log
 
 DAY_MS = 86_400_000
 

@@ -6,11 +6,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.decision.segments import Log
+from app.decision.log import Log
+from app.decision.records import SHOWN_MAX_BYTES, SHOWN_SMALL
 from app.decision.state import (
     CONTACT_SEGMENT,
     SEEN_SEGMENT,
@@ -121,6 +123,12 @@ def test_an_unknown_version_of_any_kind_is_refused(kind: bytes) -> None:
     }
     with pytest.raises(StateFormatError, match="version 99"):
         load_customer(customer_key("demo", "C-1 ü"), stored.get)
+
+
+def test_the_largest_of_the_few_shown_fits_its_value() -> None:
+    wide = "\U0001f600" * 128
+    largest = Shown(10_000, wide, wide, wide, wide, wide, 1.0, wide, wide, wide, (0.1,) * 64)
+    assert len(msgspec.msgpack.encode((largest,) * SHOWN_SMALL)) <= SHOWN_MAX_BYTES
 
 
 def test_a_missing_segment_is_refused_not_guessed() -> None:

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from app.decision.segments import Log
+from app.decision.log import Log
 from app.decision.state import CONTACT_WINDOW_MS, TOTALS_MAX, Contact, ContactTotal, Customer
 
 QUARTER_MS = 15 * 60_000
@@ -120,12 +120,11 @@ def _merged(totals: Sequence[ContactTotal], step: _Step) -> list[ContactTotal]:
 
 
 def _tail_places(totals: Log[ContactTotal]) -> dict[tuple[int, _What], int]:
-    """Where each quarter and thing among the last totals stands; coarser totals are joined by no contact."""
+    """Where each quarter and thing among the last totals stands."""
     start = max(len(totals) - _TAIL, 0)
     return {
         (total.last_ms // QUARTER_MS, _what(total)): start + offset
         for offset, total in enumerate(totals.entries[start:])
-        if total.first_ms // QUARTER_MS == total.last_ms // QUARTER_MS
     }
 
 
