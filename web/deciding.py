@@ -24,7 +24,7 @@ from app.decision.flow import CompiledFlow
 from app.decision.fold import contacts_of, recommendation_of, reservations_of
 from app.decision.ids import RECOMMENDATION, TRACE, routed_id
 from app.decision.records import TRACE_MAX_BYTES, DecisionMade
-from app.decision.shared import Shared
+from app.decision.shared import NO_BUDGETS, Budgets, Shared
 from app.decision.state import Contact, Customer, Shown
 from config.topics import DECISIONS
 from tables.overlays import Overlay
@@ -77,9 +77,9 @@ def make_decision(
     now_ms = engine.clock_ms()
     customer = partition.customer(key)
     contacts = partition.contacts(key, customer, now_ms)
-    made = decide_for(
-        engine, snapshot.tenant(tenant_id), wanted, partition.number, customer, contacts, now_ms
-    )
+    tenant = snapshot.tenant(tenant_id)
+    budgets = partition.budgets_of(tenant, now_ms)
+    made = decide_for(engine, tenant, wanted, partition.number, customer, contacts, now_ms, budgets)
     if made.decided.decisions or made.decided.trace is not None:
         _lay(engine, lease, snapshot.version, tenant_id, wanted.customer_id, made)
     return made
@@ -93,8 +93,11 @@ def decide_for(
     customer: Customer | None,
     contacts: Sequence[Contact],
     now_ms: int,
+    budgets: Budgets = NO_BUDGETS,
 ) -> Underway:
     """The decision for a customer whose state is given, as of `now_ms`; nothing is written down yet.
+
+    Who may not spend of budgets (a standby) leaves them out: what has one is blocked then.
 
     Raises:
         ApiError: as of `make_decision`.
@@ -112,11 +115,15 @@ def decide_for(
         () if customer is None else customer.recent.entries,
     )
     started_ms = _stopwatch_ms()
-    budgets = engine.latency_budgets
-    shared = Shared(fallback=budgets.switched(catalogue.tenant_id, flow, started_ms))
+    latency = engine.latency_budgets
+    shared = Shared(
+        evidence=engine.scoreboard.tenant(catalogue.tenant_id),
+        budgets=budgets,
+        fallback=latency.switched(catalogue.tenant_id, flow, started_ms),
+    )
     decided = decide(flow, wanted.request, view, now_ms, recommendation_id, _stopwatch_ms, shared)
     ended_ms = _stopwatch_ms()
-    budgets.note(catalogue.tenant_id, flow, ended_ms - started_ms, ended_ms, engine.metrics)
+    latency.note(catalogue.tenant_id, flow, ended_ms - started_ms, ended_ms, engine.metrics)
     engine.metrics.decision_seconds.observe((ended_ms - started_ms) / 1e3)
     engine.metrics.decisions_total.labels(flow.flow_id).inc()
     return Underway(decided, recommendation_id, flow.flow_id, now_ms)

@@ -10,6 +10,7 @@ from config.metrics import Metrics
 from config.settings import Settings
 from tables.partition import Partitions
 from tables.publisher import Publisher
+from tables.scoreboard import Scoreboard
 from tables.standby import Standby
 from web.latency_budgets import LatencyBudgets
 
@@ -30,6 +31,7 @@ class Engine:
     publisher: Publisher
     catalogue: Callable[[], CatalogSnapshot]
     catalogue_ready: Callable[[], bool]
+    scoreboard: Scoreboard
     lease_holds: Callable[[], bool]
     owners: Callable[[], Mapping[int, str]]
     standbys: Callable[[], Mapping[int, Standby | None]]

@@ -12,14 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from app.decision.budgets import Allowance, allowances
 from app.decision.entities import (
     BehaviouralMetric,
     ContactPolicy,
+    Creative,
     DecisionFlow,
     Entity,
+    Model,
+    Offer,
     OutcomeType,
     TenantSettings,
 )
+from app.decision.evidence import Learner
 from app.decision.flow import CompiledFlow, Surroundings
 from app.decision.index import EntityIndex, EntityKey
 from app.decision.metrics import CompiledMetric, compile_metric
@@ -29,6 +34,7 @@ from app.decision.problems import Problem
 from app.decision.references import check_tenant, users_of
 from app.decision.routing import ChannelChoice, Router
 from app.decision.scopes import Standing
+from app.decision.scoring.scorer import learners
 from app.decision.segments import compile_segments
 from app.decision.state import Suppression
 from app.decision.validation import load_entity
@@ -53,8 +59,10 @@ class TenantCatalogue(EntityIndex):
         "_by_event_type",
         "_outcomes",
         "_router",
+        "budgets",
         "entities",
         "flows",
+        "learners",
         "metrics",
         "segments",
         "settings",
@@ -95,6 +103,12 @@ class TenantCatalogue(EntityIndex):
         #: Outcome keys that `suppressions_of` may have an answer for.
         self.suppressing_outcomes = frozenset(self.suppressions)
         self._router = Router(self, self.flows)
+        #: What the budgets of active offers and creatives allow, by `offer/<id>` and `creative/<id>`.
+        self.budgets: Mapping[str, Allowance] = allowances(
+            self.all("offers", Offer), self.all("creatives", Creative)
+        )
+        #: Active models that learn from observations, by the key of what they learn.
+        self.learners: Mapping[str, Learner] = learners(self.all("models", Model))
 
     def _compile_metrics(self) -> Mapping[str, CompiledMetric]:
         """Fill `metrics` and what `metrics_for` answers; returns the metrics by id and by key."""

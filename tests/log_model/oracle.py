@@ -18,7 +18,6 @@ import msgspec
 
 from app.decision.state import Customer
 from config.topics import (
-    CUSTOMER_TOPICS,
     DEAD_LETTERS,
     DECISIONS,
     EVENTS,
@@ -26,6 +25,7 @@ from config.topics import (
     PROFILES,
     REKEYED,
     RESPONSES,
+    SOURCE_TOPICS,
 )
 from tables.control import ORIGIN, Control, decode_control
 from tables.layout import CONTROL_KEY, FENCE_KEY, Kind, unpack
@@ -137,7 +137,7 @@ class Oracle:
 
     def _expected(self, number: int, positions: list[int]) -> dict[str, Expected]:
         expected = {name: Expected() for name in CUSTOMERS if home_of(name) == number}
-        at = dict(zip(CUSTOMER_TOPICS, positions, strict=True))
+        at = dict(zip(SOURCE_TOPICS, positions, strict=True))
         for topic in (EVENTS, RESPONSES, PROFILES):
             for offset in range(at[topic]):
                 meant = self._meant[topic, number, offset]
@@ -209,7 +209,7 @@ class Oracle:
         wanted = {
             f"{topic}/{number}/{offset}"
             for (topic, source, offset), meant in self._meant.items()
-            if source == number and offset < positions[CUSTOMER_TOPICS.index(topic)]
+            if source == number and offset < positions[SOURCE_TOPICS.index(topic)]
             if meant.kind == "bad" or home_of(meant.customer) != number
         }
         origins = [dict(one.headers)[HEADER_ORIGIN].decode() for one in batches.outbox.values()]
@@ -239,9 +239,7 @@ class Oracle:
 def _check_follows(before: Control, control: Control) -> None:
     ends = list(before.positions)
     for topic, first, end in control.folded:
-        assert first == ends[topic], (
-            f"{CUSTOMER_TOPICS[topic]} was folded to {ends[topic]}, then from {first}"
-        )
+        assert first == ends[topic], f"{SOURCE_TOPICS[topic]} was folded to {ends[topic]}, then from {first}"
         ends[topic] = end
     assert tuple(ends) == control.positions, f"{control} after {before}"
     assert (control.batch, control.epoch >= before.epoch) == (before.batch + 1, True)

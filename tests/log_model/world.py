@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from structlog.testing import capture_logs
 
 from config.metrics import Metrics
-from config.topics import CUSTOMER_TOPICS, DEAD_LETTERS, DECISIONS, REKEYED
+from config.topics import DEAD_LETTERS, DECISIONS, REKEYED, SOURCE_TOPICS
 from tables.layout import CONTROL_KEY
 from tables.partition import Partition
 from tests.log_model.clients import Network, clients_on
@@ -159,7 +159,7 @@ class World:
                 return
             for name, worker in self.workers.items():
                 for number in [number for number, owner in self.assignment.items() if owner == name]:
-                    for topic in range(len(CUSTOMER_TOPICS)):
+                    for topic in range(len(SOURCE_TOPICS)):
                         self.loop.run(worker.deliver(number, topic, 1_000, 0))
         stuck = [(one.number, one.reason) for worker in self.workers.values() for one in worker.partitions]
         raise AssertionError(f"it does not come to an end: {stuck}")
@@ -170,7 +170,7 @@ class World:
             if owned is None:
                 return False
             worker, partition = owned
-            ends = [worker.feed.end(topic, number) for topic in range(len(CUSTOMER_TOPICS))]
+            ends = [worker.feed.end(topic, number) for topic in range(len(SOURCE_TOPICS))]
             behind = partition.positions != ends or partition.dirty or len(partition.outbox)
             if behind:
                 return False
