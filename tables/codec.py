@@ -73,6 +73,8 @@ class _Behaviour(msgspec.Struct, array_like=True):
     suppressions: list[Suppression] = []
     assigned: dict[str, Assigned] = {}
     credited: list[int] = []
+    #: -1: written before recent events were kept.
+    recent_since_ms: int = -1
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -148,6 +150,7 @@ def load_customer(key: bytes, get: Callable[[bytes], bytes | None]) -> Customer 
     customer.suppressions = head.suppressions
     customer.assigned = head.assigned
     customer.credited = head.credited
+    customer.recent_since_ms = _recent_since_ms(head)
     return customer
 
 
@@ -190,7 +193,15 @@ def _head(customer: Customer) -> _Behaviour:
         customer.suppressions,
         customer.assigned,
         customer.credited,
+        customer.recent_since_ms,
     )
+
+
+def _recent_since_ms(head: _Behaviour) -> int:
+    """Of a customer from before recent events were kept: none of the events up to the last one is."""
+    if head.recent_since_ms >= 0:
+        return head.recent_since_ms
+    return head.last_event_ms + 1 if head.last_event_ms else 0
 
 
 def _logs(customer: Customer) -> tuple[Log[Any], Log[Any], Log[Any], Log[Any], Log[Any]]:

@@ -103,6 +103,8 @@ def decide_for(
         None if customer is None else customer.profile,
         {} if customer is None else customer.metrics,
         contacts,
+        recent=() if customer is None else customer.recent.entries,
+        recent_since_ms=0 if customer is None else customer.recent_since_ms,
     )
     started_s = time.perf_counter()
     decided = decide(flow, wanted.request, view, now_ms, recommendation_id, _stopwatch_ms)

@@ -14,11 +14,14 @@ Rules:
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from app.decision.catalogue import CatalogSnapshot
 from app.decision.ids import stable_hash
 from app.decision.metrics import field_value, observe
+from app.decision.recent import keep_event, kept_data
 from app.decision.records import (
     FUTURE_LIMIT_MS,
     DecisionMade,
@@ -39,6 +42,7 @@ from app.decision.state import (
     Contact,
     Customer,
     Profile,
+    RecentEvent,
     Recommendation,
     Seen,
 )
@@ -87,13 +91,28 @@ def fold_event(customer: Customer, event: Event, written_ms: int, clock: Clock) 
     ):
         return _DUPLICATE
     know(customer, at_ms, clock)
-    data = event.data or {}
-    metrics = clock.catalogue.tenant(customer.tenant_id).metrics_for(event.type or "")
-    for metric in metrics:
+    count_event(customer, event.type or "", at_ms, event.data or {}, clock)
+    return _RECORDED
+
+
+def count_event(
+    customer: Customer, event_type: str, at_ms: int, data: dict[str, Any], clock: Clock
+) -> None:
+    """Count an event into every metric of its type, and keep it for metrics to come.
+
+    Args:
+        customer: owned by this fold.
+        event_type: of an outcome `outcome.<key>`.
+        at_ms: when it happened.
+        data: what it said.
+        clock: the batch's.
+    """
+    tenant = clock.catalogue.tenant(customer.tenant_id)
+    for metric in tenant.metrics_for(event_type):
         value = field_value(metric, data)
         if value is not None:
-            observe(customer.metrics, metric, at_ms, value)
-    return _RECORDED
+            observe(customer.metrics, metric, at_ms, value, customer)
+    keep_event(customer, RecentEvent(at_ms, event_type, kept_data(data)), tenant.metrics, clock.now_ms)
 
 
 def fold_decision(customer: Customer, decision: DecisionMade, clock: Clock) -> Verdict:

@@ -24,13 +24,13 @@ from app.decision.fold import (
     Clock,
     Verdict,
     append_contact,
+    count_event,
     future,
     know,
     remember,
     seen_entry,
 )
 from app.decision.ids import INTERACTION, stable_hash
-from app.decision.metrics import field_value, observe
 from app.decision.records import FUTURE_LIMIT_MS, Response, Target, decode_response, epoch_ms
 from app.decision.refusals import Problem, Refused
 from app.decision.state import PARKED_BYTES, PARKED_MAX, PARKED_WINDOW_MS, Contact, Customer, Parked, Seen
@@ -82,10 +82,7 @@ def fold_response(
         "offerId": target.offer_id,
         "channelId": target.channel_id,
     }
-    for metric in tenant.metrics_for(f"outcome.{outcome_key}"):
-        value = field_value(metric, data)
-        if value is not None:
-            observe(customer.metrics, metric, at_ms, value)
+    count_event(customer, f"outcome.{outcome_key}", at_ms, data, clock)
     return Verdict(RECORDED, interaction_id)
 
 

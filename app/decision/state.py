@@ -16,6 +16,8 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
+from app.decision.windows import Window as Window
+
 DAY_MS = 86_400_000
 
 #: Entries in one stored segment of each log: one more entry rewrites at most so many. Part of the stored
@@ -37,6 +39,8 @@ CONTACT_MAX = 2_000
 #: Events are kept for this long, the last so many, so that a new metric can count them.
 RECENT_WINDOW_MS = 30 * DAY_MS
 RECENT_MAX = 50
+#: The JSON of a larger event's data is not kept with it.
+RECENT_DATA_BYTES = 1_024
 
 #: Positive responses to decisions, so that each decision is credited once; the last so many.
 CREDITED_MAX = 50
@@ -72,13 +76,6 @@ class Profile(msgspec.Struct, frozen=True, array_like=True):
     time_zone: str | None = None
     locale: str | None = None
     updated_ms: int = 0
-
-
-class Window(msgspec.Struct, array_like=True):
-    """One metric's buckets: index (event time // width) to value. Width 0: all time, in bucket 0."""
-
-    width_ms: int
-    buckets: dict[int, float] = {}
 
 
 class Contact(msgspec.Struct, frozen=True, array_like=True):
@@ -300,6 +297,7 @@ class Customer:
         "profile",
         "profile_changed",
         "recent",
+        "recent_since_ms",
         "recommendations",
         "rekeyed",
         "reserved",
@@ -330,6 +328,8 @@ class Customer:
         #: Contacts that `contacts` no longer holds.
         self.totals: Log[ContactTotal] = Log(TOTAL_SEGMENT)
         self.recent: Log[RecentEvent] = Log(RECENT_SEGMENT)
+        #: All events of this instant and later are among `recent`; 0 when all there ever were are.
+        self.recent_since_ms = 0
         self.reserved: list[Reserved] = []
         self.suppressions: list[Suppression] = []
         #: By experiment id.

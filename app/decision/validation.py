@@ -27,6 +27,7 @@ from app.decision.entities import (
 )
 from app.decision.limits import compile_limit
 from app.decision.loading import load_struct
+from app.decision.metrics import compile_filter
 from app.decision.outcomes import OUTCOME_ALIASES, SYSTEM_OUTCOMES
 from app.decision.problems import Problem
 from app.decision.qualification import compile_rule
@@ -54,9 +55,6 @@ _WITHOUT_EFFECT: Mapping[str, Mapping[str, tuple[tuple[object, ...], str]]] = {
     },
     "contact-policies": {
         "calendar": ((None, False), "windows are rolling in this version; leave it out or false"),
-    },
-    "behavioral-metrics": {
-        "filter": ((None, {}), "metrics count every event of their types in this version; leave filter out"),
     },
 }
 
@@ -161,19 +159,27 @@ def _scopes(scopes: tuple[Scope, ...]) -> Iterator[Problem]:
 
 
 def _metric(metric: BehaviouralMetric) -> Iterator[Problem]:
-    if metric.aggregate == "count":
-        if metric.field is not None:
-            yield Problem("field", "has no effect on a count; leave it out or choose aggregate sum")
-    elif metric.field is None:
-        yield Problem("field", "is required for aggregate sum: data.<name> or conversionValue")
-    elif not _summable(metric.field):
-        yield Problem("field", "must be data.<name> or conversionValue to be summed")
     if "." in metric.key:
         yield Problem("key", "must not contain a dot: conditions read it as metrics.<key>")
+    yield from _metric_field(metric)
+    condition = compile_filter(metric)
+    if isinstance(condition, list):
+        yield from condition
 
 
-def _summable(field: str) -> bool:
-    return field == "conversionValue" or (field.startswith("data.") and all(field.split(".")))
+def _metric_field(metric: BehaviouralMetric) -> Iterator[Problem]:
+    """A field is required by every aggregate but a count, which has none."""
+    field, aggregate = metric.field, metric.aggregate
+    if aggregate == "count":
+        if field is not None:
+            yield Problem("field", "has no effect on a count; leave it out or choose another aggregate")
+        return
+    of_outcomes = ("conversionValue", *(("offerId", "channelId") if aggregate in ("last", "distinct") else ()))
+    allowed = f"data.<name> or {' or '.join(of_outcomes)}"
+    if field is None:
+        yield Problem("field", f"is required for aggregate {aggregate}: {allowed}")
+    elif field not in of_outcomes and not (field.startswith("data.") and all(field.split("."))):
+        yield Problem("field", f"must be {allowed} for aggregate {aggregate}")
 
 
 def _flow(flow: DecisionFlow) -> Iterator[Problem]:
