@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from app.decision.entities import BehaviouralMetric, DecisionFlow, Entity, OutcomeType, TenantSettings
 from app.decision.flow import CompiledFlow, compile_flow
 from app.decision.index import EntityIndex, EntityKey
-from app.decision.metrics import CompiledMetric, compile_metric
+from app.decision.metrics import CompiledMetric, compile_metric, countable
 from app.decision.outcomes import OUTCOME_ALIASES, SYSTEM_OUTCOMES, canonical_event_type
 from app.decision.problems import Problem
 from app.decision.references import check_tenant, users_of
@@ -79,7 +79,7 @@ class TenantCatalogue(EntityIndex):
         by_reference: dict[str, CompiledMetric] = {}
         by_event_type: dict[str, list[CompiledMetric]] = {}
         for metric in self.all("behavioral-metrics", BehaviouralMetric):
-            if metric.status != "active":
+            if metric.status != "active" or not countable(metric):
                 continue
             compiled = metrics[metric.key] = compile_metric(metric)
             by_reference[metric.id] = by_reference[metric.key] = compiled

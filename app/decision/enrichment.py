@@ -112,4 +112,7 @@ def enriched_values(environment: Environment) -> dict[str, Any]:
         fields = environment[namespace]
         if isinstance(fields, CustomerFields | MetricFields):
             values.update({f"{namespace}.{name}": value for name, value in fields.all().items()})
+        if isinstance(fields, MetricFields):
+            since = fields.incomplete()
+            values.update({f"metrics.{key}.completeSinceMs": since_ms for key, since_ms in since.items()})
     return values

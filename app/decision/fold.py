@@ -21,7 +21,7 @@ import msgspec
 from app.decision.catalogue import CatalogSnapshot
 from app.decision.ids import stable_hash
 from app.decision.metrics import field_value, observe
-from app.decision.recent import keep_event, kept_data
+from app.decision.recent import keep_event
 from app.decision.records import (
     FUTURE_LIMIT_MS,
     DecisionMade,
@@ -42,7 +42,6 @@ from app.decision.state import (
     Contact,
     Customer,
     Profile,
-    RecentEvent,
     Recommendation,
     Seen,
 )
@@ -95,9 +94,7 @@ def fold_event(customer: Customer, event: Event, written_ms: int, clock: Clock) 
     return _RECORDED
 
 
-def count_event(
-    customer: Customer, event_type: str, at_ms: int, data: dict[str, Any], clock: Clock
-) -> None:
+def count_event(customer: Customer, event_type: str, at_ms: int, data: dict[str, Any], clock: Clock) -> None:
     """Count an event into every metric of its type, and keep it for metrics to come.
 
     Args:
@@ -112,7 +109,7 @@ def count_event(
         value = field_value(metric, data)
         if value is not None:
             observe(customer.metrics, metric, at_ms, value, customer)
-    keep_event(customer, RecentEvent(at_ms, event_type, kept_data(data)), tenant.metrics, clock.now_ms)
+    keep_event(customer, event_type, at_ms, data, tenant.metrics, clock.now_ms)
 
 
 def fold_decision(customer: Customer, decision: DecisionMade, clock: Clock) -> Verdict:

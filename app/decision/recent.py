@@ -36,37 +36,42 @@ class _Before(msgspec.Struct, frozen=True):
     recent_since_ms: int
 
 
-def kept_data(data: dict[str, Any]) -> bytes:
-    """An event's data as it is kept: its JSON, or nothing when that is more than 1 KiB."""
-    encoded = _encode(data)
-    return encoded if len(encoded) <= RECENT_DATA_BYTES else b""
-
-
 def keep_event(
-    customer: Customer, event: RecentEvent, metrics: Mapping[str, CompiledMetric], now_ms: int
+    customer: Customer,
+    event_type: str,
+    at_ms: int,
+    data: dict[str, Any],
+    metrics: Mapping[str, CompiledMetric],
+    now_ms: int,
 ) -> None:
     """Keep an event that has just been counted, in place.
 
     Args:
         customer: owned by this fold.
-        event: its data empty when too large.
+        event_type: of an outcome `outcome.<key>`.
+        at_ms: when it happened.
+        data: what it said.
         metrics: all of the tenant's active ones.
         now_ms: the fold's.
     """
-    horizon_ms = now_ms - RECENT_WINDOW_MS
+    if at_ms < now_ms - RECENT_WINDOW_MS:
+        open_windows(customer.metrics, metrics.values(), customer)
+        _lose(customer, at_ms)
+        return
+    encoded = _encode(data)
+    if len(encoded) > RECENT_DATA_BYTES:
+        open_windows(customer.metrics, metrics.values(), customer)
+        encoded = b""
     recent = customer.recent
-    if event.at_ms < horizon_ms:
-        open_windows(customer.metrics, metrics.values(), customer)
-        _lose(customer, event.at_ms)
-        return
-    if not event.data:
-        open_windows(customer.metrics, metrics.values(), customer)
-    recent.append(event)
-    if recent.end % RECENT_SEGMENT:
-        return
-    gone = recent.trim(RECENT_MAX, lambda old: old.at_ms < horizon_ms)
+    recent.append(RecentEvent(at_ms, event_type, encoded))
+    if not len(recent.entries) % RECENT_SEGMENT:
+        _trim(customer, metrics, now_ms - RECENT_WINDOW_MS)
+
+
+def _trim(customer: Customer, metrics: Mapping[str, CompiledMetric], horizon_ms: int) -> None:
+    gone = customer.recent.trim(RECENT_MAX, lambda old: old.at_ms < horizon_ms)
     if gone:
-        before = _Before(gone + recent.entries, customer.recent_since_ms)
+        before = _Before(gone + customer.recent.entries, customer.recent_since_ms)
         open_windows(customer.metrics, metrics.values(), before)
         _lose(customer, max(old.at_ms for old in gone))
 

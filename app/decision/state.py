@@ -135,7 +135,7 @@ class Assigned(msgspec.Struct, frozen=True, array_like=True):
     converted_ms: int = 0
 
 
-class RecentEvent(msgspec.Struct, frozen=True, array_like=True):
+class RecentEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An event as it was counted; `data` is its JSON, empty when it was too large to keep."""
 
     at_ms: int

@@ -27,7 +27,7 @@ from app.decision.entities import (
 )
 from app.decision.limits import compile_limit
 from app.decision.loading import load_struct
-from app.decision.metrics import compile_filter
+from app.decision.metrics import compile_filter, countable
 from app.decision.outcomes import OUTCOME_ALIASES, SYSTEM_OUTCOMES
 from app.decision.problems import Problem
 from app.decision.qualification import compile_rule
@@ -161,6 +161,8 @@ def _scopes(scopes: tuple[Scope, ...]) -> Iterator[Problem]:
 def _metric(metric: BehaviouralMetric) -> Iterator[Problem]:
     if "." in metric.key:
         yield Problem("key", "must not contain a dot: conditions read it as metrics.<key>")
+    if not countable(metric):
+        yield Problem("aggregate", "distinct needs Python 3.13 or older: its library has no newer build yet")
     yield from _metric_field(metric)
     condition = compile_filter(metric)
     if isinstance(condition, list):
@@ -174,7 +176,10 @@ def _metric_field(metric: BehaviouralMetric) -> Iterator[Problem]:
         if field is not None:
             yield Problem("field", "has no effect on a count; leave it out or choose another aggregate")
         return
-    of_outcomes = ("conversionValue", *(("offerId", "channelId") if aggregate in ("last", "distinct") else ()))
+    of_outcomes = (
+        "conversionValue",
+        *(("offerId", "channelId") if aggregate in ("last", "distinct") else ()),
+    )
     allowed = f"data.<name> or {' or '.join(of_outcomes)}"
     if field is None:
         yield Problem("field", f"is required for aggregate {aggregate}: {allowed}")

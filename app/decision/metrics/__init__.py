@@ -7,7 +7,7 @@ By concern: `compiling` a document, `taking` a value from an event, `observing` 
 from __future__ import annotations
 
 from app.decision.metrics.backfill import complete_since, open_windows, window_of
-from app.decision.metrics.compiling import compile_filter, compile_metric
+from app.decision.metrics.compiling import compile_filter, compile_metric, countable
 from app.decision.metrics.metric import BUCKETS, VALUE_MAX, CompiledMetric, Figure, Past
 from app.decision.metrics.observing import field_value, observe
 from app.decision.metrics.reading import figure, read
@@ -21,6 +21,7 @@ __all__ = [
     "compile_filter",
     "compile_metric",
     "complete_since",
+    "countable",
     "field_value",
     "figure",
     "observe",

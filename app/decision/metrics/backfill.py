@@ -54,12 +54,10 @@ def opened(metric: CompiledMetric, past: Past) -> Window:
 
 
 def open_windows(windows: dict[str, Window], metrics: Iterable[CompiledMetric], past: Past) -> None:
-    """Open a window of each metric that has none, in place: before events are forgotten, so that it has them."""
+    """Open a window of each metric that has none, in place: events that are about to go are in it."""
     for metric in metrics:
         window = windows.get(metric.key)
-        if window is None or (
-            window.fingerprint != metric.fingerprint and not belongs(window, metric)
-        ):
+        if window is None or (window.fingerprint != metric.fingerprint and not belongs(window, metric)):
             windows[metric.key] = opened(metric, past)
 
 

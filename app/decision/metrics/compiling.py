@@ -14,6 +14,7 @@ import msgspec
 from app.decision.conditions import Condition, compile_condition
 from app.decision.entities import BehaviouralMetric
 from app.decision.ids import stable_hash
+from app.decision.metrics import sketch
 from app.decision.metrics.metric import BUCKETS, CompiledMetric
 from app.decision.metrics.placing import PLACES
 from app.decision.metrics.taking import taker
@@ -43,7 +44,12 @@ def compile_metric(metric: BehaviouralMetric) -> CompiledMetric:
     )
 
 
-def compile_filter(metric: BehaviouralMetric, path: str = "filter") -> Condition | None | list[Problem]:
+def countable(metric: BehaviouralMetric) -> bool:
+    """Whether this installation can count the metric: `distinct` takes a library."""
+    return metric.aggregate != "distinct" or sketch.AVAILABLE
+
+
+def compile_filter(metric: BehaviouralMetric, path: str = "filter") -> Condition | list[Problem] | None:
     """The metric's filter as a condition on `data.*`, None without one, or what is wrong with it."""
     return compile_condition(metric.filter, ("data",), path) if metric.filter else None
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from app.decision.metrics.backfill import belongs, opened
 from app.decision.metrics.metric import NO_PAST, CompiledMetric, Past, Value
-from app.decision.metrics.placing import add
+from app.decision.metrics.placing import admitted
 from app.decision.windows import Window
 
 
@@ -54,8 +54,8 @@ def observe(
     buckets = window.buckets
     if bucket in buckets:
         buckets[bucket] += value
-    else:
-        add(window, metric, at_ms, value)
+    elif not buckets or admitted(buckets, bucket):
+        buckets[bucket] = value
 
 
 def _window(window: Window | None, metric: CompiledMetric, past: Past) -> Window:

@@ -12,6 +12,7 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from app.decision.metrics import distinct
 from app.decision.metrics.metric import BUCKETS, CompiledMetric, Place, Value
@@ -34,7 +35,7 @@ def admitted(buckets: dict[int, float], bucket: int) -> bool:
     return True
 
 
-def add(window: Window, metric: CompiledMetric, at_ms: int, value: float) -> None:
+def add(window: Window, metric: CompiledMetric, at_ms: int, value: Any) -> None:
     """Add to the bucket's sum."""
     bucket = bucket_of(metric, at_ms)
     buckets = window.buckets

@@ -12,11 +12,15 @@ Rules of this module:
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from datasketches import hll_sketch
+
+#: Whether the library has a build for this Python; pyproject.toml says the same.
+AVAILABLE = sys.version_info < (3, 14)
 
 #: Base-2 logarithm of the number of registers. Part of the stored format.
 LOG_REGISTERS = 11
