@@ -199,6 +199,17 @@ def test_a_metric_that_was_there_before_events_went_misses_nothing_though_it_cou
     assert (now(customer, when), since(customer, when)) == (1, None)
 
 
+def test_a_new_metric_counts_what_was_kept_when_it_came_though_that_went_before_its_first_event() -> None:
+    customer, when = someone(), clock(document())
+    fold(customer, clock(), 0)
+    for _ in range(RECENT_MAX):
+        fold(customer, clock(), 0, event_type="page")
+    for _ in range(RECENT_MAX):
+        fold(customer, when, 0, event_type="page")
+    assert {one.type for one in customer.recent} == {"page"}
+    assert (now(customer, when), since(customer, when)) == (1, None)
+
+
 def test_an_event_older_than_30_days_is_counted_but_not_kept() -> None:
     customer, when = someone(), clock(document())
     fold(customer, when, RECENT_WINDOW_MS + 1)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import random
+from pathlib import Path
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.decision.metrics import CompiledMetric, field_value, observe, read
-from app.decision.metrics.distinct import EXACT_MAX
+from app.decision.metrics import CompiledMetric, field_value, observe, read, sketch
 from app.decision.state import Window
 from app.decision.windows import Distinct
 from tests.decision.building import metric
@@ -18,6 +19,11 @@ from tests.decision.metrics.building import NOW_MS, WINDOW_MS, Happening, as_num
 
 EVER = metric("distinct", None, ("v",))
 WINDOWED = metric("distinct", WINDOW_MS, ("v",))
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "state"
+
+#: As documented.
+EXACT_MAX = 256
 
 #: Three standard errors of a sketch of 2^11 registers; see `sketch`.
 BOUND = 3 * 1.04 / 2 ** (11 / 2)
@@ -105,3 +111,11 @@ def _stored_at(one: CompiledMetric, events: list[Happening], stops: set[int]) ->
         if i in stops:
             windows = msgspec.msgpack.decode(msgspec.msgpack.encode(windows), type=dict[str, Window])
     return windows
+
+
+def test_a_sketch_has_the_bytes_that_every_version_of_the_library_must_give() -> None:
+    golden = json.loads((GOLDEN / "sketch.json").read_text())
+    assert sketch.of(range(10)).hex() == golden["hashes-0-to-9"]
+    assert sketch.of(range(300)).hex() == golden["hashes-0-to-299"]
+    assert sketch.estimate([bytes.fromhex(golden["hashes-0-to-9"])]) == 10
+    assert sketch.estimate([]) == 0
