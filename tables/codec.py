@@ -1,7 +1,8 @@
 """A customer to and from stored values, byte by byte as `layout` says.
 
 The behaviour value is the head: it says which segments of which logs exist, so that loading a customer
-reads just those. What changed since the last batch is written, nothing else.
+reads just those. What changed since the last batch is written, nothing else. Recent events lie in segments
+once those are full; the last few are part of the head, so that most events write one key.
 """
 
 from __future__ import annotations
