@@ -20,7 +20,7 @@ import msgspec
 
 from app.decision.catalogue import CatalogSnapshot
 from app.decision.ids import stable_hash
-from app.decision.metrics import field_value, observe
+from app.decision.metrics import observe_all
 from app.decision.recent import keep_event
 from app.decision.records import (
     FUTURE_LIMIT_MS,
@@ -105,10 +105,7 @@ def count_event(customer: Customer, event_type: str, at_ms: int, data: dict[str,
         clock: the batch's.
     """
     tenant = clock.catalogue.tenant(customer.tenant_id)
-    for metric in tenant.metrics_for(event_type):
-        value = field_value(metric, data)
-        if value is not None:
-            observe(customer.metrics, metric, at_ms, value, customer)
+    observe_all(customer.metrics, tenant.metrics_for(event_type), at_ms, data, customer)
     keep_event(customer, event_type, at_ms, data, tenant.metrics, clock.now_ms)
 
 

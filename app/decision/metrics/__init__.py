@@ -9,7 +9,7 @@ from __future__ import annotations
 from app.decision.metrics.backfill import complete_since, open_windows, window_of
 from app.decision.metrics.compiling import compile_filter, compile_metric, countable
 from app.decision.metrics.metric import BUCKETS, VALUE_MAX, CompiledMetric, Figure, Past
-from app.decision.metrics.observing import field_value, observe
+from app.decision.metrics.observing import field_value, observe, observe_all
 from app.decision.metrics.reading import figure, read
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "field_value",
     "figure",
     "observe",
+    "observe_all",
     "open_windows",
     "read",
     "window_of",

@@ -10,6 +10,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from app.decision.metrics.backfill import belongs, opened
@@ -27,6 +28,28 @@ def field_value(metric: CompiledMetric, data: object) -> Value | None:
     """
     take = metric.take
     return 1.0 if take is None else take(data)
+
+
+def observe_all(
+    windows: dict[str, Window], metrics: Iterable[CompiledMetric], at_ms: int, data: object, past: Past
+) -> None:
+    """Count one event into the customer's windows of some metrics, in place; the arguments as of `observe`.
+
+    The common case stands here, without a call: it is a third of the fold of an event.
+    """
+    for metric in metrics:
+        take = metric.take
+        value: Any = 1.0 if take is None else take(data)
+        if value is None:
+            continue
+        window = windows.get(metric.key)
+        if metric.place is None and window is not None and window.fingerprint == metric.fingerprint:
+            width_ms = metric.width_ms
+            bucket = at_ms // width_ms if width_ms else 0
+            if bucket in window.buckets:
+                window.buckets[bucket] += value
+                continue
+        observe(windows, metric, at_ms, value, past)
 
 
 def observe(
