@@ -112,7 +112,8 @@ def decide_for(
         contacts,
         () if customer is None else customer.totals.entries,
         () if customer is None else customer.suppressions,
-        () if customer is None else customer.recent.entries,
+        recent=() if customer is None else customer.recent.entries,
+        recent_since_ms=0 if customer is None else customer.recent_since_ms,
     )
     started_ms = _stopwatch_ms()
     latency = engine.latency_budgets

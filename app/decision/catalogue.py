@@ -27,7 +27,7 @@ from app.decision.entities import (
 from app.decision.evidence import Learner
 from app.decision.flow import CompiledFlow, Surroundings
 from app.decision.index import EntityIndex, EntityKey
-from app.decision.metrics import CompiledMetric, compile_metric
+from app.decision.metrics import CompiledMetric, compile_metric, countable
 from app.decision.outcomes import OUTCOME_ALIASES, SYSTEM_OUTCOMES, canonical_event_type
 from app.decision.policies import SuppressionIndex, index_suppressions, suppressions_for
 from app.decision.problems import Problem
@@ -116,7 +116,7 @@ class TenantCatalogue(EntityIndex):
         by_reference: dict[str, CompiledMetric] = {}
         by_event_type: dict[str, list[CompiledMetric]] = {}
         for metric in self.all("behavioral-metrics", BehaviouralMetric):
-            if metric.status != "active":
+            if metric.status != "active" or not countable(metric):
                 continue
             compiled = metrics[metric.key] = compile_metric(metric)
             by_reference[metric.id] = by_reference[metric.key] = compiled

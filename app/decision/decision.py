@@ -73,6 +73,8 @@ class CustomerView(msgspec.Struct):
     totals: Sequence[ContactTotal] = ()
     suppressions: Sequence[Suppression] = ()
     recent: Sequence[RecentEvent] = ()
+    #: As of `Customer`: all events of this instant and later are among `recent`.
+    recent_since_ms: int = 0
     assigned: Mapping[str, Assigned] = {}
 
 

@@ -17,6 +17,8 @@ Rules:
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from app.decision.catalogue import CatalogSnapshot
@@ -24,8 +26,9 @@ from app.decision.contacts.appending import add_contact
 from app.decision.contacts.reserving import free_expired, reserve
 from app.decision.idempotency import remember, seen_entry
 from app.decision.ids import stable_hash
-from app.decision.metrics import field_value, observe
+from app.decision.metrics import observe_all
 from app.decision.observations import Observation, shown_impression
+from app.decision.recent import keep_event
 from app.decision.records import (
     FUTURE_LIMIT_MS,
     DecisionMade,
@@ -95,13 +98,23 @@ def fold_event(customer: Customer, event: Event, written_ms: int, clock: Clock) 
     ):
         return _DUPLICATE
     know(customer, at_ms, clock)
-    data = event.data or {}
-    metrics = clock.catalogue.tenant(customer.tenant_id).metrics_for(event.type or "")
-    for metric in metrics:
-        value = field_value(metric, data)
-        if value is not None:
-            observe(customer.metrics, metric, at_ms, value)
+    count_event(customer, event.type or "", at_ms, event.data or {}, clock)
     return _RECORDED
+
+
+def count_event(customer: Customer, event_type: str, at_ms: int, data: dict[str, Any], clock: Clock) -> None:
+    """Count an event into every metric of its type, and keep it for metrics to come.
+
+    Args:
+        customer: owned by this fold.
+        event_type: of an outcome `outcome.<key>`.
+        at_ms: when it happened.
+        data: what it said.
+        clock: the batch's.
+    """
+    tenant = clock.catalogue.tenant(customer.tenant_id)
+    observe_all(customer.metrics, tenant.metrics_for(event_type), at_ms, data, customer)
+    keep_event(customer, event_type, at_ms, data, tenant.metrics, clock.now_ms)
 
 
 def fold_decision(customer: Customer, decision: DecisionMade, clock: Clock) -> Verdict:

@@ -27,13 +27,13 @@ from app.decision.fold import (
     REFUSED,
     Clock,
     Verdict,
+    count_event,
     future,
     know,
     sweep,
 )
 from app.decision.idempotency import remember, seen_entry
 from app.decision.ids import INTERACTION, stable_hash
-from app.decision.metrics import field_value, observe
 from app.decision.observations import Observation, first_positive, responded
 from app.decision.records import FUTURE_LIMIT_MS, Response, Target, decode_response, epoch_ms
 from app.decision.refusals import Problem, Refused
@@ -97,7 +97,7 @@ def _take_effect(
     if target.contact:
         _add_contact(customer, target, at_ms, clock)
         evidence = (responded("impression", target),)
-    _observe_outcome(customer, response, target, at_ms, tenant)
+    _observe_outcome(customer, response, target, at_ms, clock)
     if outcome in tenant.suppressing_outcomes:
         found = tenant.suppressions_of(outcome, standing_of(target, tenant), at_ms)
         suppress(customer, found, clock.now_ms)
@@ -109,17 +109,14 @@ def _take_effect(
 
 
 def _observe_outcome(
-    customer: Customer, response: Response, target: Target, at_ms: int, tenant: TenantCatalogue
+    customer: Customer, response: Response, target: Target, at_ms: int, clock: Clock
 ) -> None:
     data = {
         "conversionValue": response.conversion_value,
         "offerId": target.offer_id,
         "channelId": target.channel_id,
     }
-    for metric in tenant.metrics_for(f"outcome.{target.outcome or ''}"):
-        value = field_value(metric, data)
-        if value is not None:
-            observe(customer.metrics, metric, at_ms, value)
+    count_event(customer, f"outcome.{target.outcome or ''}", at_ms, data, clock)
 
 
 def standing_of(target: Target, tenant: TenantCatalogue) -> Standing:
