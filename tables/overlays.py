@@ -11,11 +11,11 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from app.decision.state import Contact, Recommendation
+from app.decision.state import Assigned, Contact, Recommendation
 
 #: Decisions of one partition that may wait for their fold. Kafka away for long would make them grow for ever.
 OVERLAYS_MAX = 10_000
@@ -28,6 +28,8 @@ class Overlay(msgspec.Struct, frozen=True):
     customer: bytes
     recommendation: Recommendation
     contacts: tuple[Contact, ...]
+    #: What it assigned anew, by experiment id.
+    assigned: Mapping[str, Assigned] = {}
 
 
 class Overlays:

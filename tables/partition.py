@@ -12,11 +12,11 @@ Rules:
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
-from app.decision.state import Contact, Customer, Recommendation
+from app.decision.state import Assigned, Contact, Customer, Recommendation
 from config.metrics import Metrics
 from tables.codec import Change, MissingValueError, changes_of, load_customer, new_customer, settle
 from tables.control import ORIGIN, Control, Mark, encode_control
@@ -146,6 +146,14 @@ class Partition:
         """The customer's recommendations, oldest first, those not folded yet included."""
         known = [] if customer is None else list(customer.recommendations.entries)
         known.extend(overlay.recommendation for overlay in self.overlays.of(key))
+        return known
+
+    def assigned(self, key: bytes, customer: Customer | None) -> Mapping[str, Assigned]:
+        """The customer's variants by experiment id, those of decisions not folded yet included."""
+        known = {} if customer is None else customer.assigned
+        for overlay in self.overlays.of(key):
+            if overlay.assigned:
+                known = {**known, **overlay.assigned}
         return known
 
     def trace(self, at_ms: int, trace_id: str) -> bytes | None:

@@ -14,17 +14,18 @@ Rules:
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from app.decision.catalogue import CatalogSnapshot, TenantCatalogue
 from app.decision.decide import CustomerView, Decided, decide
+from app.decision.experiments.exposure import newly_assigned
 from app.decision.flow import CompiledFlow
 from app.decision.fold import contacts_of, recommendation_of
 from app.decision.ids import RECOMMENDATION, TRACE, routed_id
 from app.decision.records import TRACE_MAX_BYTES, DecisionMade
-from app.decision.state import Contact, Customer, Shown
+from app.decision.state import Assigned, Contact, Customer, Shown
 from config.topics import DECISIONS
 from tables.overlays import Overlay
 from tables.publisher import PublishError
@@ -74,8 +75,10 @@ def make_decision(
     if partition.overlays.full:
         raise overloaded()
     customer = partition.customer(key)
-    contacts = partition.contacts(key, customer)
-    made = decide_for(engine, snapshot.tenant(tenant_id), wanted, partition.number, customer, contacts)
+    contacts, assigned = partition.contacts(key, customer), partition.assigned(key, customer)
+    made = decide_for(
+        engine, snapshot.tenant(tenant_id), wanted, partition.number, customer, contacts, assigned
+    )
     if made.decided.decisions or made.decided.trace is not None:
         _lay(engine, lease, snapshot.version, tenant_id, wanted.customer_id, made)
     return made
@@ -88,6 +91,7 @@ def decide_for(
     partition: int,
     customer: Customer | None,
     contacts: Sequence[Contact],
+    assigned: Mapping[str, Assigned],
 ) -> Underway:
     """The decision for a customer whose state is given; nothing is written down yet.
 
@@ -103,6 +107,7 @@ def decide_for(
         None if customer is None else customer.profile,
         {} if customer is None else customer.metrics,
         contacts,
+        assigned=assigned,
     )
     started_s = time.perf_counter()
     decided = decide(flow, wanted.request, view, now_ms, recommendation_id, _stopwatch_ms)
@@ -179,6 +184,7 @@ def _lay(
         if len(bytes(trace)) > TRACE_MAX_BYTES:
             # The decision counts, whatever becomes of its explanation: the fold would refuse both together.
             made.trace_id, trace = None, msgspec.Raw(b"null")
+    experiment = made.decided.experiment
     record = DecisionRecord(
         tenant_id=tenant_id,
         customer_id=customer_id,
@@ -191,18 +197,34 @@ def _lay(
         shown=_shown(made.decided),
         contact_ranks=tuple([one.rank for one in made.decided.decisions if one.implicit_contact]),
         removals=made.decided.removals,
+        assigned=made.decided.assigned,
+        experiment_id=None if experiment is None else experiment.experiment_id,
+        variant=None if experiment is None else experiment.variant,
         trace_id=made.trace_id,
         trace=trace,
     )
     # Encoded first: an overlay without a record would stay until a later one is folded.
     made.record = encode(record)
-    overlays.add(Overlay(made.sequence, lease.key, recommendation_of(record), tuple(contacts_of(record))))
+    contacts, assigned = tuple(contacts_of(record)), newly_assigned(record)
+    overlays.add(Overlay(made.sequence, lease.key, recommendation_of(record), contacts, assigned))
 
 
 def _shown(decided: Decided) -> tuple[Shown, ...]:
     return tuple(
         [
-            Shown(one.rank, one.offer_id, one.creative_id, one.channel_id, one.category_id, one.placement_id)
+            Shown(
+                one.rank,
+                one.offer_id,
+                one.creative_id,
+                one.channel_id,
+                one.category_id,
+                one.placement_id,
+                one.selection_probability,
+                None if one.experiment is None else one.experiment.experiment_id,
+                None if one.experiment is None else one.experiment.variant,
+                one.model_id,
+                one.features,
+            )
             for one in decided.decisions
         ]
     )

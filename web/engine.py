@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from app.decision.catalogue import CatalogSnapshot
+from app.decision.shared import Evidence, no_evidence
 from config.metrics import Metrics
 from config.settings import Settings
 from tables.partition import Partitions
@@ -20,7 +21,8 @@ class Engine:
     `origin_id` names this process in decision records; `clock_ms` is epoch milliseconds; `chance` gives
     12 fresh hexadecimal digits; `lease_holds` says whether the group counts this worker as a member for sure,
     so that its state may be answered from; `owners` is the worker URL of each partition, as the group has it;
-    `standbys` are the partitions copied here, None for a copy that is not open now.
+    `standbys` are the partitions copied here, None for a copy that is not open now; `evidence` is what is
+    known across a tenant's customers.
     """
 
     settings: Settings
@@ -35,3 +37,4 @@ class Engine:
     origin_id: str
     clock_ms: Callable[[], int]
     chance: Callable[[], str]
+    evidence: Callable[[str], Evidence] = no_evidence

@@ -6,7 +6,7 @@ from web.deciding import answered_without_log, decide_for, log_decision, make_de
 from web.recommend_answer import render
 from web.recommend_body import read_wanted
 from web.routing import lease_customer
-from web.stale import STALE_STATE, contacts_of, standby_for, stored_customer
+from web.stale import STALE_STATE, assigned_of, contacts_of, standby_for, stored_customer
 from web.view import Answer, ApiView, Call
 
 
@@ -35,7 +35,9 @@ class RecommendView(ApiView):
         catalogue = engine.catalogue().tenant(call.tenant_id)
         wanted = read_wanted(call.body, catalogue)
         customer = stored_customer(copy, call.tenant_id, wanted.customer_id)
-        made = decide_for(engine, catalogue, wanted, partition, customer, contacts_of(customer))
+        made = decide_for(
+            engine, catalogue, wanted, partition, customer, contacts_of(customer), assigned_of(customer)
+        )
         if not answered_without_log(made.decided, catalogue):
             return None
         return Answer(render(made, wanted.customer_id, wanted.debug, STALE_STATE))

@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from app.decision.state import Contact, Customer, Recommendation
+from app.decision.state import Assigned, Contact, Customer, Recommendation
 from tables.codec import load_customer
 from tables.layout import customer_key
 from tables.standby import Standby
@@ -39,6 +39,10 @@ def stored_customer(standby: Standby, tenant_id: str, customer_id: str) -> Custo
 
 def contacts_of(customer: Customer | None) -> list[Contact]:
     return [] if customer is None else list(customer.contacts.entries)
+
+
+def assigned_of(customer: Customer | None) -> dict[str, Assigned]:
+    return {} if customer is None else customer.assigned
 
 
 def recommendations_of(customer: Customer | None) -> list[Recommendation]:

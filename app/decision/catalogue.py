@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from app.decision.entities import BehaviouralMetric, DecisionFlow, Entity, OutcomeType, TenantSettings
+from app.decision.experiments.compiled import compile_experiments
 from app.decision.flow import CompiledFlow, compile_flow
 from app.decision.index import EntityIndex, EntityKey
 from app.decision.metrics import CompiledMetric, compile_metric
@@ -43,6 +44,7 @@ class TenantCatalogue(EntityIndex):
         "_outcomes",
         "_router",
         "entities",
+        "experiments",
         "flows",
         "metrics",
         "settings",
@@ -65,9 +67,11 @@ class TenantCatalogue(EntityIndex):
         self.metrics: Mapping[str, CompiledMetric] = {}
         self._by_event_type: Mapping[str, tuple[CompiledMetric, ...]] = {}
         by_reference = self._compile_metrics()
+        #: The experiments that can run whole, of any status.
+        self.experiments = compile_experiments(self)
         #: Active decision flows by id.
         self.flows: Mapping[str, CompiledFlow] = {
-            flow.id: compile_flow(flow, self, by_reference)
+            flow.id: compile_flow(flow, self, by_reference, self.experiments)
             for flow in self.all("decision-flows", DecisionFlow)
             if flow.status == "active"
         }

@@ -4,8 +4,8 @@ Rules of this module:
 
 1.  Pure: the same arguments give the same decision. Time, chance and the stopwatch are arguments.
 2.  The stages, in order: inventory and creatives, enrich, compute, filter (exclusions, qualification,
-    consent, contact policies), score, rank (with the policies' second pass), render. The contact policies'
-    view of the customer is taken once and carried through, so that the two passes cannot disagree.
+    consent, contact policies), score, experiment, rank (with the policies' second pass), render. The contact
+    policies' view of the customer is taken once and carried through, so that the two passes cannot disagree.
 3.  Nothing here fails for what a customer or a request holds. No candidate left is an answer.
 4.  Without a trace nothing is paid for one: computed values are worked out when a stage first asks for
     them (see `offer_values`), and all in the compute stage when they are to be shown.
@@ -23,6 +23,7 @@ from app.decision.decision import (
     PlacementRequest,
 )
 from app.decision.enrichment import enrich
+from app.decision.experiments.stage import Arms
 from app.decision.failures import Failures
 from app.decision.filtering import apply_policies, drop_excluded, qualify, respect_consent
 from app.decision.flow import CompiledFlow
@@ -80,17 +81,20 @@ def decide(
     after_contact_policy = sum([len(shelf.kept) for shelf in shelves])
     if watch:
         watch.lap("filter")
-    scorer = flow.scorer
+    arms = None if flow.experiments is None else Arms(flow.experiments, customer, now_ms)
+    scorer = flow.scorer if arms is None else arms.scorer(flow.scorer)
     context = ScoringContext(offers.environment, shared, salt, probe)
     method = scorer.method_for(context)
     for shelf in shelves:
         score(shelf, flow, method, failures, context)
+        if arms is not None:
+            arms.choose_creatives(shelf, request.trace)
     if watch:
         watch.lap("score")
     exploring = explorer(scorer, method, shared.evidence, salt)
     ranking = Ranking(flow, request, assessment, scorer.floor, exploring)
     filled = [ranking.fill(shelf) for shelf in shelves]
-    decisions = tuple([_render(ranked, offers, scorer, method, context) for ranked in ranking.ranked])
+    decisions = tuple([_render(ranked, offers, scorer, method, context, arms) for ranked in ranking.ranked])
     if watch:
         watch.lap("rank")
     return Decided(
@@ -101,6 +105,8 @@ def decide(
         removals=_removals(shelves),
         degraded_scoring=context.degraded,
         asked_models=context.asked,
+        assigned={} if arms is None else arms.to_remember(decisions),
+        experiment=None if arms is None else arms.flow_shown(),
         trace=(
             write_trace(request, customer, environment, computed, shelves, filled, watch) if watch else None
         ),
@@ -138,7 +144,12 @@ def _removals(shelves: list[Shelf]) -> dict[str, int]:
 
 
 def _render(
-    ranked: Ranked, offers: OfferValues, scorer: Scorer, method: Method, context: ScoringContext
+    ranked: Ranked,
+    offers: OfferValues,
+    scorer: Scorer,
+    method: Method,
+    context: ScoringContext,
+    arms: Arms | None,
 ) -> Decision:
     """A chosen candidate as the caller gets it."""
     scored = ranked.scored
@@ -164,6 +175,7 @@ def _render(
         selection_draws=ranked.draws,
         implicit_contact=channel.implicit,
         reservation_ms=0 if channel.implicit else channel.reservation_ms,
+        experiment=None if arms is None else arms.shown(candidate),
         model_id=learning,
         features=() if learning is None else scorer.estimator.features(context.row(candidate)),
     )

@@ -30,6 +30,7 @@ from app.decision.entities import (
     Placement,
     QualificationRule,
 )
+from app.decision.experiments.compiled import NO_EXPERIMENTS, Experiments
 from app.decision.index import EntityIndex
 from app.decision.metrics import CompiledMetric
 from app.decision.policies import PolicyBoard
@@ -51,11 +52,17 @@ class CompiledFlow:
     """A decision flow ready to decide with."""
 
     __slots__ = (
-        "_computing", "_creatives", "_index", "_offers", "_pools", "definition", "flow_id", "metrics",
-        "policies", "rules", "scorer",
+        "_computing", "_creatives", "_index", "_offers", "_pools", "definition", "experiments", "flow_id",
+        "metrics", "policies", "rules", "scorer",
     )  # fmt: skip
 
-    def __init__(self, flow: DecisionFlow, index: EntityIndex, metrics: Mapping[str, CompiledMetric]) -> None:
+    def __init__(
+        self,
+        flow: DecisionFlow,
+        index: EntityIndex,
+        metrics: Mapping[str, CompiledMetric],
+        experiments: Experiments,
+    ) -> None:
         self.flow_id = flow.id
         self.definition = flow
         #: The tenant's active metrics by id and by key.
@@ -70,6 +77,8 @@ class CompiledFlow:
         self.scorer = by_priority(flow.scoring.floor) if isinstance(scorer, list) else scorer
         self._index = index
         self._offers = {offer.id: offer for offer in index.all("offers", Offer) if self._offers_it(offer)}
+        #: None when there is none.
+        self.experiments = experiments.of_flow(flow.experiment_id, self._offers)
         self._creatives = index.all("creatives", Creative)
         self._pools: dict[_Wanted, Pool] = {}
         #: By an offer's categories, since many offers share them.
@@ -192,7 +201,10 @@ def order_key(flow: CompiledFlow, candidate: Candidate, score: float) -> tuple[A
 
 
 def compile_flow(
-    flow: DecisionFlow, index: EntityIndex, metrics: Mapping[str, CompiledMetric]
+    flow: DecisionFlow,
+    index: EntityIndex,
+    metrics: Mapping[str, CompiledMetric],
+    experiments: Experiments = NO_EXPERIMENTS,
 ) -> CompiledFlow:
     """The flow ready to decide with; references to nothing are left out.
 
@@ -200,8 +212,9 @@ def compile_flow(
         flow: The flow, of any status.
         index: The tenant's entities.
         metrics: The tenant's active metrics by id and by key.
+        experiments: The tenant's experiments.
     """
-    return CompiledFlow(flow, index, metrics)
+    return CompiledFlow(flow, index, metrics, experiments)
 
 
 def _chosen(kind: str, listed: tuple[str, ...] | str, index: EntityIndex, cls: type[E]) -> list[E]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import msgspec
 
 from app.decision.catalogue import CatalogSnapshot
+from app.decision.experiments.exposure import VariantEvent, fold_variants
 from app.decision.ids import stable_hash
 from app.decision.metrics import field_value, observe
 from app.decision.records import (
@@ -59,11 +60,12 @@ class Clock(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What became of a record; what respond and ingest answer with."""
+    """What became of a record; what respond and ingest answer with. `variants` is what experiments count."""
 
     status: str
     interaction_id: str = ""
     refused: Refused | None = None
+    variants: tuple[VariantEvent, ...] = ()
 
 
 _RECORDED = Verdict(RECORDED)
@@ -106,7 +108,8 @@ def fold_decision(customer: Customer, decision: DecisionMade, clock: Clock) -> V
     customer.recommendations.trim(RECOMMENDATION_MAX, lambda entry: entry.at_ms < horizon)
     for contact in contacts_of(decision):
         append_contact(customer, contact, clock)
-    return _RECORDED
+    variants = fold_variants(customer, decision, clock.catalogue.tenant(customer.tenant_id).experiments)
+    return Verdict(RECORDED, variants=variants) if variants else _RECORDED
 
 
 def recommendation_of(decision: DecisionMade) -> Recommendation:
@@ -117,6 +120,8 @@ def recommendation_of(decision: DecisionMade) -> Recommendation:
         decision_flow_id=decision.decision_flow_id,
         shown=decision.shown,
         trace_id=decision.trace_id,
+        experiment_id=decision.experiment_id,
+        variant=decision.variant,
     )
 
 

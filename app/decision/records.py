@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from app.decision.refusals import Problem, Refused, invalid, refusal
-from app.decision.state import AttributeValue, Shown, StoredId
+from app.decision.state import ASSIGNED_MAX, AttributeValue, Shown, StoredId
 
 #: Events this far ahead of the fold's clock are dead-lettered: a wrong clock must not poison windows.
 FUTURE_LIMIT_MS = 24 * 3_600_000
@@ -68,7 +68,7 @@ class Event(msgspec.Struct, rename="camel"):
     event_id: ShortText | None = None
 
 
-class Target(msgspec.Struct, frozen=True, rename="camel"):
+class Target(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """What was responded to. `attribution` is "recommendation", "expired" or "direct"."""
 
     offer_id: StoredId
@@ -80,9 +80,16 @@ class Target(msgspec.Struct, frozen=True, rename="camel"):
     rank: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
     trace_id: StoredId | None = None
     attribution: StoredId = "direct"
-    #: The outcome's key and whether it is a contact, as respond resolved them; None when it did not.
+    #: The outcome's key, whether it is a contact, and whether a positive response, as respond resolved them;
+    #: None when it did not.
     outcome: StoredId | None = None
     contact: bool = False
+    positive: bool = False
+    #: As of the decision, see `Shown` and `Recommendation`.
+    experiment_id: StoredId | None = None
+    variant: StoredId | None = None
+    flow_experiment_id: StoredId | None = None
+    flow_variant: StoredId | None = None
 
 
 class Response(msgspec.Struct, rename="camel"):
@@ -141,6 +148,11 @@ class DecisionMade(msgspec.Struct, rename="camel"):
     #: Ranks whose decision is itself a contact (channels with implicit impressions).
     contact_ranks: Annotated[tuple[Count, ...], msgspec.Meta(max_length=SHOWN_MAX)] = ()
     removals: dict[str, int] = {}
+    #: The variant of each experiment that the customer is assigned anew, by experiment id.
+    assigned: Annotated[dict[Reference, Reference], msgspec.Meta(max_length=ASSIGNED_MAX)] = {}
+    #: The experiment between scorings that all of it is part of.
+    experiment_id: StoredId | None = None
+    variant: StoredId | None = None
     trace_id: StoredId | None = None
     #: The trace as it is served, already JSON.
     trace: msgspec.Raw = msgspec.Raw(b"null")

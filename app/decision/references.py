@@ -21,11 +21,13 @@ from app.decision.entities import (
     Creative,
     DecisionFlow,
     Entity,
+    Experiment,
     Offer,
     QualificationRule,
     Scope,
     Scoring,
 )
+from app.decision.experiments.checking import flow_problems, references_of, tenant_problems
 from app.decision.index import SINGLE_REFERENCES, EntityIndex, EntityKey
 from app.decision.limits import compile_limit
 from app.decision.outcomes import SYSTEM_OUTCOMES, canonical_event_type
@@ -103,6 +105,8 @@ def _references(kind: str, entity: Entity) -> Iterator[_Reference]:
                 yield f"eventTypes[{i}]", key, "outcome-types"
     if isinstance(entity, DecisionFlow):
         yield from _flow_references(entity)
+    if isinstance(entity, Experiment):
+        yield from references_of(entity)
 
 
 def _metrics_read(entity: Entity) -> Iterator[tuple[str, str]]:
@@ -161,6 +165,12 @@ def _disagreements(at: str, entity: Entity, index: EntityIndex) -> Iterator[Prob
     elif isinstance(entity, DecisionFlow) and entity.status != "draft":
         yield from _flow_routes(at, entity, index)
         yield from _scoring(f"{at}.scoring", entity.scoring, index)
+        yield from flow_problems(at, entity, index)
+    elif isinstance(entity, Experiment):
+        yield from tenant_problems(at, entity, index)
+        for i, variant in enumerate(entity.variants):
+            if variant.scoring is not None:
+                yield from _scoring(f"{at}.variants[{i}].scoring", variant.scoring, index)
 
 
 def _category_depth(at: str, category: Category, index: EntityIndex) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ import msgspec
 
 from app.decision.catalogue import TenantCatalogue
 from app.decision.entities import OutcomeType
+from app.decision.experiments.exposure import VariantEvent, conversions, exposures, variants_of
 from app.decision.fold import (
     CONFLICT,
     DUPLICATE,
@@ -75,8 +76,12 @@ def fold_response(
             return Verdict(status, interaction_id)
         remember(customer, Seen(key_hash, clock.now_ms, fingerprint))
     know(customer, at_ms, clock)
+    variants: tuple[VariantEvent, ...] = ()
     if target.contact:
         _add_contact(customer, target, at_ms, clock)
+        variants = exposures(customer, variants_of(target), at_ms, tenant.experiments)
+    elif target.positive:
+        variants = conversions(customer, target, at_ms, tenant.experiments)
     data = {
         "conversionValue": response.conversion_value,
         "offerId": target.offer_id,
@@ -86,13 +91,14 @@ def fold_response(
         value = field_value(metric, data)
         if value is not None:
             observe(customer.metrics, metric, at_ms, value)
-    return Verdict(RECORDED, interaction_id)
+    return Verdict(RECORDED, interaction_id, variants=variants)
 
 
 def attributed(target: Target, outcome: OutcomeType, tenant: TenantCatalogue) -> Target:
-    """The target with what happened to it: the outcome's key, and whether that is a contact."""
+    """The target with what happened to it: the outcome's key, whether that is a contact, or positive."""
+    positive = outcome.category == "response" and outcome.classification == "positive"
     contact = outcome.category == "impression" and not _counted_at_decision(target, tenant)
-    return msgspec.structs.replace(target, outcome=outcome.key, contact=contact)
+    return msgspec.structs.replace(target, outcome=outcome.key, contact=contact, positive=positive)
 
 
 def interaction_hash(customer: Customer, outcome: str, target: Target, key: str) -> int:

@@ -41,6 +41,11 @@ class _NoEvidence:
         return None
 
 
+def no_evidence(tenant_id: str) -> Evidence:
+    """The evidence of a tenant of whom nothing is known."""
+    return _NoEvidence()
+
+
 class _NoBudgets:
     def room(self, key: str, /) -> int:
         return 0

@@ -38,6 +38,9 @@ CONTACT_MAX = 2_000
 RECENT_WINDOW_MS = 30 * DAY_MS
 RECENT_MAX = 50
 
+#: Experiments that a customer is assigned a variant of; past it the oldest are forgotten.
+ASSIGNED_MAX = 100
+
 #: Positive responses to decisions, so that each decision is credited once; the last so many.
 CREDITED_MAX = 50
 
@@ -171,13 +174,18 @@ class Shown(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Recommendation(msgspec.Struct, frozen=True, array_like=True):
-    """The ordered result of one recommend call."""
+    """The ordered result of one recommend call.
+
+    `experiment_id` and `variant` name the experiment between scorings that all of it is part of.
+    """
 
     recommendation_id: str
     at_ms: int
     decision_flow_id: str
     shown: tuple[Shown, ...]
     trace_id: str | None = None
+    experiment_id: StoredId | None = None
+    variant: StoredId | None = None
 
 
 class Seen(msgspec.Struct, frozen=True, array_like=True):

@@ -114,6 +114,10 @@ def _from_recommendation(
         rank=shown.rank,
         trace_id=recommendation.trace_id,
         attribution="recommendation",
+        experiment_id=shown.experiment_id,
+        variant=shown.variant,
+        flow_experiment_id=recommendation.experiment_id,
+        flow_variant=recommendation.variant,
     )
 
 

@@ -19,6 +19,7 @@ from app.decision.entities import (
     ContactPolicy,
     DecisionFlow,
     Entity,
+    Experiment,
     Model,
     Offer,
     OutcomeType,
@@ -26,6 +27,7 @@ from app.decision.entities import (
     Route,
     Scope,
 )
+from app.decision.experiments.checking import document_problems
 from app.decision.limits import compile_limit
 from app.decision.loading import load_struct
 from app.decision.outcomes import OUTCOME_ALIASES, SYSTEM_OUTCOMES
@@ -47,7 +49,6 @@ _WITHOUT_EFFECT: Mapping[str, Mapping[str, tuple[tuple[object, ...], str]]] = {
     "decision-flows": {
         "enrich": ((None, {}, {"fields": []}), "every attribute and metric is at hand; leave enrich out"),
         "filters": ((None, []), "filters are not evaluated in this version; use qualification rules"),
-        "experimentId": ((None,), "experiments are not run in this version; leave it out"),
         "fallbackOfferIds": ((None, []), "flows do not fall back in this version; leave it out"),
         "latencyBudgetMs": ((None, 50), "latency budgets are not enforced in this version; leave it out"),
     },
@@ -122,6 +123,8 @@ def _contradictions(entity: Entity) -> Iterator[Problem]:
             yield from model
     elif isinstance(entity, OutcomeType):
         yield from _outcome(entity)
+    elif isinstance(entity, Experiment):
+        yield from document_problems(entity)
 
 
 def _rule(rule: QualificationRule) -> Iterator[Problem]:
