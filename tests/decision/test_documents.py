@@ -29,6 +29,12 @@ SMALLEST: dict[str, dict[str, Any]] = {
     },
     "contact-policies": {"name": "n", "kind": "cooldown", "config": {"cooldownMs": 1}},
     "decision-flows": {"name": "n"},
+    "experiments": {
+        "key": "e",
+        "target": "scoring",
+        "variants": [{"key": "a", "weight": 100}],
+        "controlVariant": "a",
+    },
     "tenant-settings": {},
 }
 
@@ -134,8 +140,8 @@ def test_batch_channels_count_the_decision_itself_unless_told(fields: dict[str, 
          {"config.field"}),
         ("decision-flows", {"scoring": {"method": "propensity", "weights": {"p": 1}}},
          {"scoring.method", "scoring.weights"}),
-        ("decision-flows", {"experimentId": "e", "fallbackOfferIds": ["o"], "filters": [{}]},
-         {"experimentId", "fallbackOfferIds", "filters"}),
+        ("decision-flows", {"fallbackOfferIds": ["o"], "filters": [{}]},
+         {"fallbackOfferIds", "filters"}),
         ("decision-flows", {"inventory": {"ids": ["a"]}, "routes": [{}]}, {"inventory.ids", "routes[0]"}),
         ("decision-flows", {"ranking": {"maxPerCategory": 0}}, {"ranking.maxPerCategory"}),
     ],

@@ -80,7 +80,7 @@ def tenant_problems(at: str, experiment: Experiment, index: EntityIndex) -> Iter
                 f"{creative.id} is of offer {creative.offer_id}, not {offer.id}",
             )
     for other in index.all("experiments", Experiment):
-        if other.id < experiment.id and _collide(experiment, other):
+        if other.id < experiment.id and other.offer_id == offer.id and _collide(experiment, other):
             yield Problem(
                 f"{at}.offerId",
                 f"{other.id} is active on {offer.id} at the same time; an offer has one experiment at a time",
@@ -88,10 +88,8 @@ def tenant_problems(at: str, experiment: Experiment, index: EntityIndex) -> Iter
 
 
 def _collide(one: Experiment, other: Experiment) -> bool:
-    """Whether two experiments would assign creatives of the same offer at some instant."""
-    if one.offer_id != other.offer_id or (one.target, other.target) != ("creative", "creative"):
-        return False
-    if (one.status, other.status) != ("active", "active"):
+    """Whether two experiments with the same offer would assign its creatives at some instant."""
+    if other.target != "creative" or (one.status, other.status) != ("active", "active"):
         return False
     (start, end), (other_start, other_end) = window_of(one), window_of(other)
     return start < other_end and other_start < end
