@@ -12,7 +12,7 @@ import yaml
 from app.decision.catalogue import TenantCatalogue
 from app.decision.decide import CustomerView, PlacementRequest
 from app.decision.metrics import observe
-from app.decision.state import Contact, Profile, Window
+from app.decision.state import Assigned, Contact, Profile, Window
 from tests.decision.building import NOW_MS, decided, tenant
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "decision"
@@ -27,7 +27,7 @@ def cases() -> Iterator[Any]:
 
 
 def customer_of(body: dict[str, Any], catalogue: TenantCatalogue) -> CustomerView:
-    """The customer of a case: metrics as ages of events, contacts as [age, creative]."""
+    """The customer of a case: metrics as ages of events, contacts as [age, creative], variants as [key, age]."""
     windows: dict[str, Window] = {}
     for key, ages in body.get("metrics", {}).items():
         for age_ms in sorted(ages, reverse=True):
@@ -41,7 +41,9 @@ def customer_of(body: dict[str, Any], catalogue: TenantCatalogue) -> CustomerVie
         contacts.append(
             Contact(NOW_MS - age_ms, offer.id, creative.id, creative.channel_id, offer.category_id)
         )
-    return CustomerView("ann", Profile(**body.get("profile", {})), windows, contacts)
+    assigned = {one: Assigned(key, NOW_MS - age) for one, (key, age) in body.get("assigned", {}).items()}
+    profile = Profile(**body.get("profile", {}))
+    return CustomerView(body.get("id", "ann"), profile, windows, contacts, assigned=assigned)
 
 
 @pytest.mark.parametrize(("documents", "case"), list(cases()))
@@ -49,7 +51,8 @@ def test_golden(documents: dict[str, Any], case: dict[str, Any]) -> None:
     catalogue = tenant(documents)
     request = dict(case["request"])
     request["placements"] = tuple(PlacementRequest(*one) for one in request.get("placements", []))
-    request["exclude_offers"] = frozenset(request.get("exclude_offers", []))
+    for name in ("exclude_offers", "exclude_creatives"):
+        request[name] = frozenset(request.get(name, []))
     result = decided(catalogue, customer_of(case.get("customer", {}), catalogue), **request)
     got = [
         [
@@ -67,3 +70,7 @@ def test_golden(documents: dict[str, Any], case: dict[str, Any]) -> None:
     assert result.removals == case["removals"]
     if "content" in case:
         assert result.decisions[0].content == case["content"]
+    if "experiments" in case:
+        shown = [one.experiment for one in result.decisions]
+        assert [one and [one.experiment_id, one.variant, one.weight] for one in shown] == case["experiments"]
+        assert result.assigned == case["assigned"]
