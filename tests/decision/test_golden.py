@@ -27,7 +27,7 @@ def cases() -> Iterator[Any]:
 
 
 def customer_of(body: dict[str, Any], catalogue: TenantCatalogue) -> CustomerView:
-    """The customer of a case: metrics as ages of events, contacts as [age, creative], variants as [key, age]."""
+    """The customer of a case: metrics as ages, contacts as [age, creative], assigned as [variant, age]."""
     windows: dict[str, Window] = {}
     for key, ages in body.get("metrics", {}).items():
         for age_ms in sorted(ages, reverse=True):

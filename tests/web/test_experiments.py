@@ -65,8 +65,9 @@ def _experimenting(worker: Worker) -> None:
 
 def _set_catalogue(worker: Worker, experiment: dict[str, Any]) -> None:
     creatives = [*ENTITIES["creatives"], LOUD]
-    experiments = {"experiments": [experiment, RACE], "creatives": creatives, "decision-flows": FLOWS}
-    worker.catalogue = snapshot({**ENTITIES, **experiments})
+    worker.catalogue = snapshot(
+        {**ENTITIES, "experiments": [experiment, RACE], "creatives": creatives, "decision-flows": FLOWS}
+    )
 
 
 def _record(worker: Worker, customer_id: str) -> tuple[dict[str, Any], DecisionMade]:
