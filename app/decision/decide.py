@@ -82,13 +82,8 @@ def decide(
     if watch:
         watch.lap("filter")
     arms = None if flow.experiments is None else Arms(flow.experiments, customer, now_ms)
-    scorer = flow.scorer if arms is None else arms.scorer(flow.scorer)
     context = ScoringContext(offers.environment, shared, salt, probe)
-    method = scorer.method_for(context)
-    for shelf in shelves:
-        score(shelf, flow, method, failures, context)
-        if arms is not None:
-            arms.choose_creatives(shelf, request.trace)
+    scorer, method = _score(flow, request, shelves, failures, context, arms)
     if watch:
         watch.lap("score")
     exploring = explorer(scorer, method, shared.evidence, salt)
@@ -130,6 +125,24 @@ def _filter(
         respect_consent(shelf, customer)
         apply_policies(shelf, flow, assessment, request.trace)
     return qualified
+
+
+def _score(
+    flow: CompiledFlow,
+    request: DecisionRequest,
+    shelves: list[Shelf],
+    failures: Failures,
+    context: ScoringContext,
+    arms: Arms | None,
+) -> tuple[Scorer, Method]:
+    """Take every shelf through the score and experiment stages; returns what scored them."""
+    scorer = flow.scorer if arms is None else arms.scorer(flow.scorer)
+    method = scorer.method_for(context)
+    for shelf in shelves:
+        score(shelf, flow, method, failures, context)
+        if arms is not None:
+            arms.choose_creatives(shelf, request.trace)
+    return scorer, method
 
 
 def _removals(shelves: list[Shelf]) -> dict[str, int]:

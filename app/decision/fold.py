@@ -17,7 +17,7 @@ from __future__ import annotations
 import msgspec
 
 from app.decision.catalogue import CatalogSnapshot
-from app.decision.experiments.exposure import VariantEvent, fold_variants
+from app.decision.experiments.exposure import VariantEvent, decision_variants
 from app.decision.ids import stable_hash
 from app.decision.metrics import field_value, observe
 from app.decision.records import (
@@ -108,7 +108,7 @@ def fold_decision(customer: Customer, decision: DecisionMade, clock: Clock) -> V
     customer.recommendations.trim(RECOMMENDATION_MAX, lambda entry: entry.at_ms < horizon)
     for contact in contacts_of(decision):
         append_contact(customer, contact, clock)
-    variants = fold_variants(customer, decision, clock.catalogue.tenant(customer.tenant_id).experiments)
+    variants = decision_variants(customer, decision, clock.catalogue.tenant(customer.tenant_id).experiments)
     return Verdict(RECORDED, variants=variants) if variants else _RECORDED
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from app.decision.catalogue import TenantCatalogue
 from app.decision.entities import OutcomeType
-from app.decision.experiments.exposure import VariantEvent, conversions, exposures, variants_of
+from app.decision.experiments.exposure import response_variants
 from app.decision.fold import (
     CONFLICT,
     DUPLICATE,
@@ -76,22 +76,25 @@ def fold_response(
             return Verdict(status, interaction_id)
         remember(customer, Seen(key_hash, clock.now_ms, fingerprint))
     know(customer, at_ms, clock)
-    variants: tuple[VariantEvent, ...] = ()
     if target.contact:
         _add_contact(customer, target, at_ms, clock)
-        variants = exposures(customer, variants_of(target), at_ms, tenant.experiments)
-    elif target.positive:
-        variants = conversions(customer, target, at_ms, tenant.experiments)
+    _observe_outcome(customer, response, target, at_ms, tenant)
+    variants = response_variants(customer, target, at_ms, tenant.experiments)
+    return Verdict(RECORDED, interaction_id, variants=variants)
+
+
+def _observe_outcome(
+    customer: Customer, response: Response, target: Target, at_ms: int, tenant: TenantCatalogue
+) -> None:
     data = {
         "conversionValue": response.conversion_value,
         "offerId": target.offer_id,
         "channelId": target.channel_id,
     }
-    for metric in tenant.metrics_for(f"outcome.{outcome_key}"):
+    for metric in tenant.metrics_for(f"outcome.{target.outcome or ''}"):
         value = field_value(metric, data)
         if value is not None:
             observe(customer.metrics, metric, at_ms, value)
-    return Verdict(RECORDED, interaction_id, variants=variants)
 
 
 def attributed(target: Target, outcome: OutcomeType, tenant: TenantCatalogue) -> Target:

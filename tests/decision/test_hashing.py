@@ -55,7 +55,7 @@ def test_customers_spread_evenly(shape: str, salt: str, parts: int) -> None:
     assert _uniform([counts[part] for part in range(parts)]) > 1e-4
 
 
-@pytest.mark.parametrize(("first", "second"), itertools.combinations(SALTS, 2))
+@pytest.mark.parametrize(("first", "second"), list(itertools.combinations(SALTS, 2)))
 @pytest.mark.parametrize("shape", IDS)
 def test_one_division_says_nothing_about_another(shape: str, first: str, second: str) -> None:
     pairs = zip(_buckets(shape, first), _buckets(shape, second), strict=True)

@@ -47,7 +47,7 @@ def variant_key(experiment_id: str, variant: str) -> str:
     return f"variant/{experiment_id}/{variant}"
 
 
-def fold_variants(
+def decision_variants(
     customer: Customer, decision: DecisionMade, experiments: Experiments
 ) -> tuple[VariantEvent, ...]:
     """Remember what a decision assigned; returns the exposures that its own contacts are."""
@@ -62,6 +62,22 @@ def fold_variants(
         (one.experiment_id, one.variant) for one in decision.shown if one.rank in decision.contact_ranks
     ]
     return exposures(customer, _refs(named), decision.at_ms, experiments)
+
+
+def response_variants(
+    customer: Customer, target: Target, at_ms: int, experiments: Experiments
+) -> tuple[VariantEvent, ...]:
+    """The exposures that a response is, when it is a contact, or the conversions, when it is positive.
+
+    Args:
+        customer: Owned by this fold.
+        target: What was responded to, as `responses.attributed` completed it.
+        at_ms: The response's time, epoch ms.
+        experiments: The tenant's.
+    """
+    if target.contact:
+        return exposures(customer, variants_of(target), at_ms, experiments)
+    return conversions(customer, target, at_ms, experiments) if target.positive else ()
 
 
 def newly_assigned(decision: DecisionMade) -> dict[str, Assigned]:

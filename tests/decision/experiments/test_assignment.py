@@ -114,3 +114,12 @@ def test_a_sum_a_hair_below_100_has_a_variant_for_everyone(monkeypatch: pytest.M
     found = experiment({"a": 50, "b": 50 - 1e-10, "c": 0})
     monkeypatch.setattr("app.decision.experiments.assignment.bucket", lambda *_: 100 - 1e-14)
     assert drawn(found, "ann").key == "b"
+
+
+@pytest.mark.parametrize(("place", "variant"), [(0.0, "b"), (49.999, "b"), (50.0, "d"), (99.999, "d")])
+def test_a_share_begins_where_the_one_before_ends(
+    monkeypatch: pytest.MonkeyPatch, place: float, variant: str
+) -> None:
+    found = experiment({"a": 0, "b": 50, "c": 0, "d": 50, "e": 0})
+    monkeypatch.setattr("app.decision.experiments.assignment.bucket", lambda *_: place)
+    assert drawn(found, "ann").key == variant

@@ -198,6 +198,19 @@ def test_a_response_before_the_exposure_does_not_convert() -> None:
     assert convert(customer, "exp", "b", NOW_MS, WINDOW_MS)
 
 
+def test_a_late_contact_of_a_variant_that_was_replaced_is_no_exposure() -> None:
+    customer = Customer("t", "ann")
+    assign(customer, "exp", "a", NOW_MS, 30 * DAY_MS, SHOP.experiments)
+    assert not expose(customer, "exp", "b", NOW_MS + 1, 30 * DAY_MS, SHOP.experiments)
+    assert customer.assigned == {"exp": Assigned("a", NOW_MS)}
+
+
+def test_an_assignment_that_nobody_saw_does_not_convert_at_any_time() -> None:
+    customer = Customer("t", "ann")
+    assign(customer, "exp", "b", 1, 30 * DAY_MS, SHOP.experiments)
+    assert not convert(customer, "exp", "b", 2, WINDOW_MS)
+
+
 def test_an_experiment_that_is_gone_counts_nothing() -> None:
     folding = Folding(experimenting())
     assert folding.decide(NOW_MS).variants == ()
