@@ -222,8 +222,8 @@ class Folder:
             customer.watermarks[topic] = origin.offset + 1
         if verdict.refused is not None:
             self._dead_letter(record.key, record.value, origin, verdict.refused)
-        if verdict.evidence:
-            self._notices.learn(customer.tenant_id, verdict.evidence, clock)
+        if verdict.evidence or verdict.variants:
+            self._notices.learn(customer.tenant_id, verdict, clock)
         if record.headers:
             self._answer(record, verdict)
         if customer.parked:
@@ -266,7 +266,7 @@ class Folder:
 
     def _unpark(self, customer: Customer, clock: Clock) -> None:
         for unparked in unpark(customer, clock):
-            self._notices.learn(customer.tenant_id, unparked.verdict.evidence, clock)
+            self._notices.learn(customer.tenant_id, unparked.verdict, clock)
             refused = unparked.verdict.refused
             if refused is not None:
                 origin = Origin.parse(unparked.parked.source.encode())

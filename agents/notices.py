@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from app.decision.budgets import TOTAL, day_of
 from app.decision.deliveries import ContactMark, made_since
-from app.decision.fold import Clock
+from app.decision.fold import Clock, Verdict
 from app.decision.notices import (
     Granted,
     Notice,
@@ -24,7 +24,6 @@ from app.decision.notices import (
     Wanted,
     encode_notice,
 )
-from app.decision.observations import Observation
 from app.decision.state import Customer
 from config.metrics import Metrics
 from config.topics import EVIDENCE
@@ -48,11 +47,13 @@ class Notices:
         self._partitions = partitions
         self._metrics = metrics
 
-    def learn(self, tenant_id: str, evidence: tuple[Observation, ...], clock: Clock) -> None:
-        """Count what a record of one customer lets be learned."""
+    def learn(self, tenant_id: str, verdict: Verdict, clock: Clock) -> None:
+        """Count what a record of one customer lets be learned, and what its experiments count."""
         learners, counters = clock.catalogue.tenant(tenant_id).learners, self._partition.counters
-        for observation in evidence:
+        for observation in verdict.evidence:
             counters.observe(tenant_id, observation, learners.get(observation.model_id or ""))
+        for event in verdict.variants:
+            counters.add(tenant_id, event.evidence_key, event.delta)
 
     def spend(self, customer: Customer, before: ContactMark, clock: Clock) -> None:
         """Count what a record made of one customer's contacts against their budgets."""

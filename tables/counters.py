@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from app.decision.evidence import Learner, added, deltas
+from app.decision.learning.evidence import Tally
 from app.decision.notices import Totals
 from app.decision.observations import Observation
 from tables.codec import Change
@@ -73,12 +74,16 @@ class Counters:
     def observe(self, tenant_id: str, observation: Observation, learner: Learner | None) -> None:
         """Count an observation of one of this partition's customers; its model learns when it can."""
         for key, delta in deltas(observation):
-            name = shared_key(tenant_id, key)
-            self._change(name, added(self.own.get(name), delta))
+            self.add(tenant_id, key, delta)
         if learner is not None:
             name = shared_key(tenant_id, f"model/{observation.model_id}")
             positive = observation.kind == "positive"
             self._change(name, learner.learn(self.own.get(name), observation.features, positive))
+
+    def add(self, tenant_id: str, key: str, delta: Tally) -> None:
+        """Count so much more for a key of this partition's customers."""
+        name = shared_key(tenant_id, key)
+        self._change(name, added(self.own.get(name), delta))
 
     def _change(self, name: bytes, totals: bytes) -> None:
         self.own[name] = totals

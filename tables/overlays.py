@@ -11,11 +11,11 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from app.decision.state import Contact, Recommendation, Reserved
+from app.decision.state import Assigned, Contact, Recommendation, Reserved
 from tables.layout import shared_key, split_customer_key
 
 #: Decisions of one partition that may wait for their fold. Kafka away for long would make them grow for ever.
@@ -30,6 +30,8 @@ class Overlay(msgspec.Struct, frozen=True):
     recommendation: Recommendation
     contacts: tuple[Contact, ...]
     reserved: tuple[Reserved, ...] = ()
+    #: What it assigned anew, by experiment id.
+    assigned: Mapping[str, Assigned] = {}
 
 
 class Overlays:

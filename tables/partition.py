@@ -14,13 +14,13 @@ from __future__ import annotations
 import itertools
 import secrets
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
 from app.decision.catalogue import TenantCatalogue
 from app.decision.contacts.reserving import counted_contacts
-from app.decision.state import Contact, Customer, Recommendation
+from app.decision.state import Assigned, Contact, Customer, Recommendation
 from config.metrics import Metrics
 from tables.codec import Change, MissingValueError, changes_of, load_customer, new_customer, settle
 from tables.control import ORIGIN, Control, Mark, encode_control
@@ -167,6 +167,14 @@ class Partition:
     def budgets_of(self, tenant: TenantCatalogue, now_ms: int) -> Rooms:
         """What decisions of a tenant may spend at this instant, epoch milliseconds."""
         return Rooms(self.leases, self.overlays, tenant, now_ms)
+
+    def assigned(self, key: bytes, customer: Customer | None) -> Mapping[str, Assigned]:
+        """The customer's variants by experiment id, those of decisions not folded yet included."""
+        known = {} if customer is None else customer.assigned
+        for overlay in self.overlays.of(key):
+            if overlay.assigned:
+                known = {**known, **overlay.assigned}
+        return known
 
     def trace(self, at_ms: int, trace_id: str) -> bytes | None:
         """The trace as it is served, JSON, when it is durable and not expired."""

@@ -22,8 +22,8 @@ class Engine:
     `origin_id` names this process in decision records; `clock_ms` is epoch milliseconds; `chance` gives
     12 fresh hexadecimal digits; `lease_holds` says whether the group counts this worker as a member for sure,
     so that its state may be answered from; `owners` is the worker URL of each partition, as the group has it;
-    `standbys` are the partitions copied here, None for a copy that is not open now; `latency_budgets` are the
-    overruns of this worker's flows.
+    `standbys` are the partitions copied here, None for a copy that is not open now; `scoreboard` is what is
+    known across customers; `latency_budgets` are the overruns of this worker's flows.
     """
 
     settings: Settings

@@ -7,6 +7,7 @@ from faust.web.base import BlueprintManager
 
 from web.customers import CustomerView
 from web.engine import Engine
+from web.experiments import ExperimentResultsView
 from web.forwarding import Forwarder
 from web.ingest import IngestView
 from web.operations import HealthView, MetricsView, ReadyView
@@ -23,6 +24,7 @@ VIEWS: tuple[type[ApiView], ...] = (
     IngestView,
     CustomerView,
     TraceView,
+    ExperimentResultsView,
     HealthView,
     ReadyView,
     MetricsView,

@@ -25,6 +25,7 @@ from app.decision.entities import (
     TenantSettings,
 )
 from app.decision.evidence import Learner
+from app.decision.experiments.compiled import compile_experiments
 from app.decision.flow import CompiledFlow, Surroundings
 from app.decision.index import EntityIndex, EntityKey
 from app.decision.metrics import CompiledMetric, compile_metric, countable
@@ -61,6 +62,7 @@ class TenantCatalogue(EntityIndex):
         "_router",
         "budgets",
         "entities",
+        "experiments",
         "flows",
         "learners",
         "metrics",
@@ -89,7 +91,9 @@ class TenantCatalogue(EntityIndex):
         by_reference = self._compile_metrics()
         #: The filters of the active segments, by id.
         self.segments = compile_segments(self)
-        surroundings = Surroundings(tenant_id, self.settings, by_reference, self.segments)
+        #: The experiments that can run whole, of any status.
+        self.experiments = compile_experiments(self)
+        surroundings = Surroundings(tenant_id, self.settings, by_reference, self.segments, self.experiments)
         #: Active decision flows by id.
         self.flows: Mapping[str, CompiledFlow] = {
             flow.id: CompiledFlow(flow, self, surroundings)

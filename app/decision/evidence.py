@@ -66,11 +66,6 @@ def deltas(observation: Observation) -> Iterator[tuple[str, Tally]]:
     yield "tenant", delta
 
 
-def variant_key(experiment_id: str, variant: str) -> str:
-    """The key of a variant's exposures and conversions."""
-    return f"variant/{experiment_id}/{variant}"
-
-
 def added(totals: bytes | None, delta: Tally) -> bytes:
     """A tally's running total with so much more."""
     tally = Tally() if totals is None else _decode(totals)

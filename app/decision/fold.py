@@ -24,6 +24,7 @@ import msgspec
 from app.decision.catalogue import CatalogSnapshot
 from app.decision.contacts.appending import add_contact
 from app.decision.contacts.reserving import free_expired, reserve
+from app.decision.experiments.exposure import VariantEvent, decision_variants
 from app.decision.idempotency import remember, seen_entry
 from app.decision.ids import stable_hash
 from app.decision.metrics import observe_all
@@ -69,12 +70,16 @@ class Clock(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What became of a record; what respond and ingest answer with. `evidence` is what it lets be learned."""
+    """What became of a record; what respond and ingest answer with.
+
+    `evidence` is what it lets be learned, `variants` what experiments count.
+    """
 
     status: str
     interaction_id: str = ""
     refused: Refused | None = None
     evidence: tuple[Observation, ...] = ()
+    variants: tuple[VariantEvent, ...] = ()
 
 
 _RECORDED = Verdict(RECORDED)
@@ -128,14 +133,14 @@ def fold_decision(customer: Customer, decision: DecisionMade, clock: Clock) -> V
     sweep(customer, clock)
     if decision.reserved:
         reserve(customer, reservations_of(decision), clock.now_ms)
-    if not decision.contact_ranks:
-        return _RECORDED
     for contact in contacts_of(decision):
         add_contact(customer, contact, clock.now_ms)
+    variants = decision_variants(customer, decision, clock.catalogue.tenant(customer.tenant_id).experiments)
+    if not decision.contact_ranks and not variants:
+        return _RECORDED
     named = decision.recommendation_id
-    return Verdict(
-        RECORDED, evidence=tuple([shown_impression(shown, named) for shown in _implicit(decision)])
-    )
+    shown = tuple([shown_impression(shown, named) for shown in _implicit(decision)])
+    return Verdict(RECORDED, evidence=shown, variants=variants)
 
 
 def recommendation_of(decision: DecisionMade) -> Recommendation:
@@ -146,6 +151,8 @@ def recommendation_of(decision: DecisionMade) -> Recommendation:
         decision_flow_id=decision.decision_flow_id,
         shown=decision.shown,
         trace_id=decision.trace_id,
+        experiment_id=decision.experiment_id,
+        variant=decision.variant,
     )
 
 

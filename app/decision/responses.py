@@ -19,6 +19,7 @@ from app.decision.catalogue import TenantCatalogue
 from app.decision.contacts.appending import add_contact
 from app.decision.contacts.reserving import report
 from app.decision.entities import OutcomeType
+from app.decision.experiments.exposure import response_variants
 from app.decision.fold import (
     CONFLICT,
     DUPLICATE,
@@ -82,7 +83,8 @@ def fold_response(
             return Verdict(status, interaction_id)
         remember(customer, Seen(key_hash, clock.now_ms, fingerprint))
     evidence = _take_effect(customer, response, target, at_ms, clock)
-    return Verdict(RECORDED, interaction_id, evidence=evidence)
+    variants = response_variants(customer, target, at_ms, tenant.experiments)
+    return Verdict(RECORDED, interaction_id, evidence=evidence, variants=variants)
 
 
 def _take_effect(

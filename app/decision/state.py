@@ -53,6 +53,9 @@ RECENT_MAX = 50
 #: The JSON of a larger event's data is not kept with it.
 RECENT_DATA_BYTES = 1_024
 
+#: Experiments that a customer is assigned a variant of; past it the oldest are forgotten.
+ASSIGNED_MAX = 100
+
 #: Positive responses to decisions, so that each decision is credited once; the last so many.
 CREDITED_MAX = 50
 
@@ -181,13 +184,18 @@ class Shown(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Recommendation(msgspec.Struct, frozen=True, array_like=True):
-    """The ordered result of one recommend call."""
+    """The ordered result of one recommend call.
+
+    `experiment_id` and `variant` name the experiment between scorings that all of it is part of.
+    """
 
     recommendation_id: str
     at_ms: int
     decision_flow_id: str
     shown: tuple[Shown, ...]
     trace_id: str | None = None
+    experiment_id: StoredId | None = None
+    variant: StoredId | None = None
 
 
 class Seen(msgspec.Struct, frozen=True, array_like=True):

@@ -26,6 +26,9 @@ from app.decision.trace import (
     Trace,
 )
 
+#: What the rank stage reports.
+_AFTER_SCORE = ("experiment", "rank")
+
 
 class Stopwatch:
     """Durations of stages, ms, by a monotonic probe; a later lap of the same name adds to it."""
@@ -95,7 +98,7 @@ def write_trace(
                     _in_words(one)
                     for shelf in shelves
                     for one in shelf.removed
-                    if one.reason.stage == "rank" and one.reason is not LIMIT
+                    if one.reason.stage in _AFTER_SCORE and one.reason is not LIMIT
                 ),
             ),
         ),
@@ -109,7 +112,10 @@ def _filter_stage(shelves: list[Shelf], filled: list[list[Ranked]], watch: Stopw
         candidates_in=sum(len(shelf.candidates) for shelf in shelves),
         candidates_out=sum(len(shelf.kept) for shelf in shelves),
         filtered=tuple(
-            _in_words(one) for shelf in shelves for one in shelf.removed if one.reason.stage != "rank"
+            _in_words(one)
+            for shelf in shelves
+            for one in shelf.removed
+            if one.reason.stage not in _AFTER_SCORE
         ),
         candidates=tuple(
             one for shelf, ranked in zip(shelves, filled, strict=True) for one in _verdicts(shelf, ranked)

@@ -22,6 +22,7 @@ from app.decision.entities import (
     Creative,
     DecisionFlow,
     Entity,
+    Experiment,
     Model,
     Offer,
     OutcomeType,
@@ -31,6 +32,7 @@ from app.decision.entities import (
     Segment,
     TenantSettings,
 )
+from app.decision.experiments.checking import document_problems
 from app.decision.filters import compile_filter
 from app.decision.loading import load_struct
 from app.decision.metrics import compile_event_filter, countable
@@ -44,9 +46,7 @@ from app.decision.visibility import problems_of_fields
 
 #: By kind and path: the values that change nothing, and why any other is refused.
 _WITHOUT_EFFECT: Mapping[str, Mapping[str, tuple[tuple[object, ...], str]]] = {
-    "decision-flows": {
-        "experimentId": ((None,), "experiments are not run in this version; leave it out"),
-    },
+    "decision-flows": {},
 }
 
 
@@ -225,6 +225,7 @@ _CHECKS: Mapping[type[Entity], Callable[[Any], Iterator[Problem]]] = {
     ContactPolicy: _policy,
     BehaviouralMetric: _metric,
     DecisionFlow: _flow,
+    Experiment: document_problems,
     Model: _model,
     OutcomeType: _outcome,
     Segment: _segment,
