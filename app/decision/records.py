@@ -52,7 +52,7 @@ TRACE_MAX_BYTES = 2 * 1024 * 1024
 SHOWN_MAX_BYTES = 7 * 256 * 1024
 
 #: So many shown are within SHOWN_MAX_BYTES as state keeps them, whatever their ids and features.
-SHOWN_SMALL = 375
+SHOWN_SMALL = 85
 
 #: Consents in one write, and in one profile.
 CONSENTS_MAX = 200
