@@ -1,4 +1,4 @@
-"""Across customers: budgets that two workers share, and evidence that one gathers and both see. On Apache Kafka."""
+"""Across customers: budgets that two workers share, and evidence that both see. On Apache Kafka."""
 
 from __future__ import annotations
 
