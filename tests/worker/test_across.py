@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from agents.scoreboard import ScoreboardReader
 from app.decision.shared import Tally
@@ -17,7 +18,6 @@ from config.metrics import new_metrics
 from config.settings import Settings
 from config.topics import DECISIONS, topic_names
 from tables.scoreboard import Scoreboard
-from tests.kafka import clients
 from tests.kafka.broker import Broker
 from tests.kafka.cluster import KafkaCluster
 from tests.worker.harness import Client, WorkerProcess, eventually, settings_for
@@ -91,10 +91,20 @@ class Pair:
 
     async def logged(self) -> int:
         """Deliveries on the log: all that there ever were, answered or not."""
-        topic = topic_names(self.settings[0].app_id)[DECISIONS]
-        bodies: list[dict[str, Any]] = [
-            json.loads(value) for value in await clients.consume_all(self.bootstrap, topic)
-        ]
+        topic, count = topic_names(self.settings[0].app_id)[DECISIONS], self.settings[0].partitions
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, enable_auto_commit=False)
+        await consumer.start()
+        try:
+            places = [TopicPartition(topic, number) for number in range(count)]
+            ends = await consumer.end_offsets(places)
+            consumer.assign(places)
+            await consumer.seek_to_beginning(*places)
+            bodies: list[dict[str, Any]] = []
+            while any([await consumer.position(place) < ends[place] for place in places]):
+                for records in (await consumer.getmany(timeout_ms=100)).values():
+                    bodies.extend(json.loads(record.value) for record in records)
+        finally:
+            await consumer.stop()
         return sum(len(body.get("shown", ())) for body in bodies)
 
 
