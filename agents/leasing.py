@@ -44,9 +44,13 @@ _NEVER_MS = 2**62
 
 
 class _Asked(msgspec.Struct):
-    """When an account is asked for again, and after how long then, milliseconds; whether it was short."""
+    """When an account is asked for again, and after how long then, milliseconds; whether it was short.
+
+    `heard` is how much was granted when it was found low: a grant begins anew.
+    """
 
     next_ms: int
+    heard: int
     delay_ms: int = RETRY_MS
     short: bool = False
 
@@ -134,8 +138,15 @@ class Leasing:
             account = (name, period)
             if not self._is_low(account):
                 self._asked.pop(account, None)
-            elif account not in self._asked or (self._short(account) and not self._asked[account].short):
-                self._asked[account] = _Asked(now_ms)
+            elif self._is_new(account):
+                self._asked[account] = _Asked(now_ms, self._partition.leases.holding(account).granted)
+
+    def _is_new(self, account: Account) -> bool:
+        """Whether what is asked for already, if anything, is not what is needed now."""
+        asked = self._asked.get(account)
+        if asked is None or asked.heard < self._partition.leases.holding(account).granted:
+            return True
+        return self._short(account) > 0 and not asked.short
 
     def _is_low(self, account: Account) -> bool:
         block = self._partition.leases.blocks.get(account, 0)

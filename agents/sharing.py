@@ -89,7 +89,7 @@ class Sharing:
 async def _first(woken: asyncio.Event, timeout_s: float) -> None:
     """Return when woken, a moment later, or at the time-out."""
     try:
-        await asyncio.wait_for(woken.wait(), max(timeout_s, 0))
+        await asyncio.wait_for(woken.wait(), max(timeout_s, GATHER_S))
     except TimeoutError:
         return
     await asyncio.sleep(GATHER_S)

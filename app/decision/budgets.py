@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
-from zoneinfo import ZoneInfo
 
 import msgspec
 
 from app.decision.entities import Budget, Creative, Offer
+from app.decision.policies.zones import first_zone
 
 #: The period that never ends.
 TOTAL = ""
@@ -83,18 +83,10 @@ def day_of(zone_name: str, at_ms: int) -> Day:
 
 @functools.lru_cache(maxsize=4_096)
 def _day(zone_name: str, quarter: int) -> Day:
-    zone = _zone(zone_name)
+    zone = first_zone(zone_name)
     shown = datetime.fromtimestamp(quarter * _QUARTER_MS / 1000, zone)
     following = datetime(shown.year, shown.month, shown.day, tzinfo=zone) + timedelta(days=1)
     return Day(shown.date().isoformat(), int(following.timestamp() * 1000))
-
-
-@functools.lru_cache(maxsize=1_024)
-def _zone(name: str) -> tzinfo:
-    try:
-        return ZoneInfo(name)
-    except (OSError, ValueError, KeyError):
-        return UTC
 
 
 def _affordable(most: float | None, price: float | None) -> int | None:

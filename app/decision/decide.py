@@ -96,7 +96,8 @@ def decide(
         watch.lap("compute")
     context = ScoringContext(offers.environment, shared, salt, probe)
     known = _known(flow, request, customer, environment, offers, context, now_ms)
-    assessment = flow.policies.assess(customer, environment, now_ms, known.in_segment, shared.budgets)
+    everything = _everything(flow, environment, customer, now_ms)
+    assessment = flow.policies.assess(customer, everything, now_ms, known.in_segment, shared.budgets)
     verdicts = None if fallback else flow.rules.verdicts(known)
     after_qualification, after_contact_policy = _filter(
         flow, request, customer, shelves, known, assessment, verdicts
@@ -134,6 +135,15 @@ def decide(
             write_trace(request, customer, environment, computed, shelves, filled, watch) if watch else None
         ),
     )
+
+
+def _everything(
+    flow: CompiledFlow, environment: Environment, customer: CustomerView, now_ms: int
+) -> Environment:
+    """What contact policies read: they are the tenant's, so what the flow may not know counts too."""
+    if not flow.definition.enrich.fields:
+        return environment
+    return {**environment, **known_of(flow.surroundings.metrics, customer, now_ms)}
 
 
 def _known(

@@ -68,9 +68,11 @@ class Failures(RuleBasedStateMachine):
         self.jumps = self.produced = 0
         self.sound = True
 
-    @initialize(batch_bytes=st.sampled_from([150, 600, 1_000_000]))
-    def begin(self, batch_bytes: int) -> None:
-        self.world = World(self.folder, _METRICS, batch_bytes)
+    @initialize(
+        batch_bytes=st.sampled_from([150, 600, 1_000_000]), budget=st.sampled_from([None, None, 3, 6])
+    )
+    def begin(self, batch_bytes: int, budget: int | None) -> None:
+        self.world = World(self.folder, _METRICS, batch_bytes, budget)
         self.oracle = Oracle(self.world)
 
     def _it(self) -> World:

@@ -22,7 +22,7 @@ from tables.scoreboard import Scoreboard
 from tests.log_model.clients import Network
 from tests.log_model.clock import VirtualLoop
 from tests.log_model.log import Log
-from tests.log_model.shop import APP_ID, PARTITIONS, TENANT, TOPICS
+from tests.log_model.shop import APP_ID, PARTITIONS, PUSH_BUDGET, TENANT, TOPICS
 from web.deciding import log_decision, make_decision
 from web.engine import Engine
 from web.errors import ApiError
@@ -170,6 +170,10 @@ class Worker:
         engine, tenant = self.engine, self._catalogue.tenant(TENANT)
         try:
             lease = lease_customer(engine, TENANT, customer)
+            if tenant.budgets:
+                budgets = lease.partition.budgets_of(tenant, engine.clock_ms())
+                if budgets.room(PUSH_BUDGET) <= 0:
+                    return
             made = make_decision(engine, lease, self._catalogue, TENANT, wanted)
             logged = await log_decision(engine, lease, made, tenant)
             lease.check()
