@@ -124,7 +124,9 @@ def decide(
         control_group=held_out,
         asked_models=context.asked,
         trace=(
-            write_trace(request, customer, environment, computed, shelves, filled, watch) if watch else None
+            write_trace(request, customer, environment, computed, shelves, filled, method, watch)
+            if watch
+            else None
         ),
     )
 
