@@ -5,10 +5,12 @@ Rules:
 1.  Nothing awaits between reading the customer and laying the decision's overlay beside it, nor between that
     and handing the record to the producer: the next concurrent call counts its contacts, and records are
     sent in the order of their sequence numbers.
-2.  An empty decision is no contact and nothing to respond to: it is logged only when its trace was asked for.
+2.  An empty decision is no contact and nothing to respond to: it is logged only when it has a trace.
 3.  When Kafka did not take the record, channels that say so are answered all the same, flagged; others are
     refused: NOT_READY when it certainly is not on Kafka, and only then its overlay is withdrawn; PENDING when
     it may be.
+4.  A decision is traced when the caller asks, or when the hash of its own id falls into the tenant's sample.
+    Only who asked waits for the fold that keeps the trace.
 """
 
 from __future__ import annotations
@@ -22,14 +24,15 @@ from app.decision.catalogue import CatalogSnapshot, TenantCatalogue
 from app.decision.decide import CustomerView, Decided, decide
 from app.decision.flow import CompiledFlow
 from app.decision.fold import contacts_of, recommendation_of, reservations_of
+from app.decision.hashing import bucket
 from app.decision.ids import RECOMMENDATION, TRACE, routed_id
 from app.decision.records import TRACE_MAX_BYTES, DecisionMade
-from app.decision.shared import Shared
 from app.decision.state import Contact, Customer, Shown
 from config.topics import DECISIONS
 from tables.overlays import Overlay
 from tables.publisher import PublishError
 from tables.waiters import FoldAbandonedError, WaitersFullError
+from web.accounting import account, shared_for
 from web.engine import Engine
 from web.errors import not_found, not_ready, overloaded, pending
 from web.recommend_body import Wanted
@@ -58,6 +61,8 @@ class Underway(msgspec.Struct):
     recommendation_id: str
     flow_id: str
     at_ms: int
+    #: Whether the caller asked for the trace.
+    trace_asked: bool = False
     trace_id: str | None = None
     record: bytes | None = None
     sequence: int = 0
@@ -99,11 +104,25 @@ def decide_for(
     Raises:
         ApiError: as of `make_decision`.
     """
-    flow = _flow(wanted, catalogue)
-    _check_known(flow, customer, wanted.customer_id)
+    flow = flow_for(wanted, catalogue)
+    check_known(flow, customer, wanted.customer_id)
     recommendation_id = routed_id(RECOMMENDATION, partition, now_ms, engine.chance())
-    view = CustomerView(
-        wanted.customer_id,
+    view = view_of(wanted.customer_id, customer, contacts)
+    request = wanted.request
+    asked = request.trace
+    if not asked and sampled(catalogue, recommendation_id):
+        request = msgspec.structs.replace(request, trace=True)
+    started_ms = stopwatch_ms()
+    shared = shared_for(engine, catalogue, flow, started_ms)
+    decided = decide(flow, request, view, now_ms, recommendation_id, stopwatch_ms, shared)
+    account(engine, catalogue.tenant_id, flow, decided, started_ms, stopwatch_ms())
+    return Underway(decided, recommendation_id, flow.flow_id, now_ms, asked)
+
+
+def view_of(customer_id: str, customer: Customer | None, contacts: Sequence[Contact]) -> CustomerView:
+    """What a decision reads of a customer whose state is given."""
+    return CustomerView(
+        customer_id,
         None if customer is None else customer.profile,
         {} if customer is None else customer.metrics,
         contacts,
@@ -111,15 +130,12 @@ def decide_for(
         () if customer is None else customer.suppressions,
         () if customer is None else customer.recent.entries,
     )
-    started_ms = _stopwatch_ms()
-    budgets = engine.latency_budgets
-    shared = Shared(fallback=budgets.switched(catalogue.tenant_id, flow, started_ms))
-    decided = decide(flow, wanted.request, view, now_ms, recommendation_id, _stopwatch_ms, shared)
-    ended_ms = _stopwatch_ms()
-    budgets.note(catalogue.tenant_id, flow, ended_ms - started_ms, ended_ms, engine.metrics)
-    engine.metrics.decision_seconds.observe((ended_ms - started_ms) / 1e3)
-    engine.metrics.decisions_total.labels(flow.flow_id).inc()
-    return Underway(decided, recommendation_id, flow.flow_id, now_ms)
+
+
+def sampled(catalogue: TenantCatalogue, recommendation_id: str) -> bool:
+    """Whether a decision is in the tenant's sample of traces: always the same for the same id."""
+    rate = catalogue.settings.trace_sample_rate
+    return rate > 0 and bucket(f"trace/{catalogue.tenant_id}", recommendation_id) < rate * 100
 
 
 async def log_decision(
@@ -127,7 +143,7 @@ async def log_decision(
 ) -> str | None:
     """None once the decision is on the log; else what its answer lacks: its channels let it be answered.
 
-    A traced decision's fold is waited for, so that its trace is found at once.
+    The fold of a decision whose trace was asked for is waited for, so that it is found at once.
 
     Raises:
         ApiError: 503 when it is not, or may not be, on the log and must not be answered.
@@ -136,7 +152,7 @@ async def log_decision(
         return None
     overlays = lease.partition.overlays
     try:
-        if made.trace_id is None:
+        if made.trace_id is None or not made.trace_asked:
             await lease.publish(DECISIONS, made.record)
         else:
             await written(engine, lease, DECISIONS, made.record)
@@ -160,7 +176,12 @@ async def log_decision(
     return None
 
 
-def _flow(wanted: Wanted, catalogue: TenantCatalogue) -> CompiledFlow:
+def flow_for(wanted: Wanted, catalogue: TenantCatalogue) -> CompiledFlow:
+    """The flow that decides a request.
+
+    Raises:
+        ApiError: 404 when the one it names is not active, or there is none.
+    """
     flow = catalogue.resolve_flow(wanted.flow, wanted.channel, wanted.placement)
     if flow is not None:
         return flow
@@ -169,7 +190,8 @@ def _flow(wanted: Wanted, catalogue: TenantCatalogue) -> CompiledFlow:
     raise not_found("There is no active decision flow.")
 
 
-def _check_known(flow: CompiledFlow, customer: Customer | None, customer_id: str) -> None:
+def check_known(flow: CompiledFlow, customer: Customer | None, customer_id: str) -> None:
+    """Raises ApiError, 404, for a customer nobody knows where the flow wants one known."""
     known = customer is not None and customer.known_since_ms
     if not known and not flow.allows_unknown:
         raise not_found(f"Customer {customer_id} is not known.", "customerId")
@@ -190,6 +212,8 @@ def _lay(
         if len(bytes(trace)) > TRACE_MAX_BYTES:
             # The decision counts, whatever becomes of its explanation: the fold would refuse both together.
             made.trace_id, trace = None, msgspec.Raw(b"null")
+        else:
+            engine.metrics.traces_total.labels("asked" if made.trace_asked else "sampled").inc()
     record = DecisionRecord(
         tenant_id=tenant_id,
         customer_id=customer_id,
@@ -247,5 +271,6 @@ def answered_without_log(decided: Decided, catalogue: TenantCatalogue) -> bool:
     return all(channel is not None and channel.answers_without_log for channel in channels)
 
 
-def _stopwatch_ms() -> float:
+def stopwatch_ms() -> float:
+    """A monotonic clock, ms."""
     return time.perf_counter_ns() / 1e6
