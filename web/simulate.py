@@ -5,7 +5,7 @@ Rules:
 1.  Nothing is written and nothing is counted: no record, overlay, contact, learning, latency budget or
     breaker. What is read is what a recommend would read now.
 2.  Overrides are compiled beside the event loop, one simulation at a time on a worker, so that recommend is
-    not held up by them; `web.simulate_body` bounds what they may hold.
+    not held up by them; `web.simulate_body` bounds what they may hold, `COMPILING_MAX` how many wait.
 3.  A simulated recommendation's id begins with `sim`: no response can name it.
 """
 
@@ -13,16 +13,22 @@ from __future__ import annotations
 
 import asyncio
 
+from app.decision.catalogue import TenantCatalogue
 from app.decision.decide import decide
 from app.decision.ids import routed_id
+from app.decision.refusals import Problem
 from web.accounting import shared_for
 from web.deciding import Underway, check_known, flow_for, stopwatch_ms, view_of
 from web.engine import Engine
+from web.errors import overloaded
 from web.recommend_answer import RecommendAnswer, answer_of
 from web.routing import Lease, lease_customer
-from web.simulate_body import Simulation, changed_profile, read_body, read_simulation
+from web.simulate_body import SimulateBody, Simulation, changed_profile, read_body, read_simulation
 from web.traces import shown_trace
 from web.view import Answer, ApiView, Call, encode
+
+#: Simulations with overrides at once, those that wait included; more are OVERLOADED.
+COMPILING_MAX = 16
 
 #: What a simulated recommendation's id begins with.
 SIMULATION = "sim"
@@ -37,6 +43,7 @@ class SimulateView(ApiView):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._turn = asyncio.Lock()
+        self._compiling = 0
 
     async def post(self, call: Call) -> Answer:
         engine = self.engine
@@ -45,10 +52,25 @@ class SimulateView(ApiView):
         if read.customer_id is not None:
             # Before the work: who does not own the customer sends the request on.
             lease_customer(engine, call.tenant_id, read.customer_id)
-        async with self._turn:
-            simulation = await asyncio.to_thread(read_simulation, read, problems, catalogue)
+        if read.overrides is None:
+            simulation = read_simulation(read, problems, catalogue)
+        else:
+            simulation = await self._compiled(read, problems, catalogue)
         lease = lease_customer(engine, call.tenant_id, simulation.wanted.customer_id)
         return Answer(encode(simulated(engine, lease, simulation)))
+
+    async def _compiled(
+        self, read: SimulateBody, problems: list[Problem], catalogue: TenantCatalogue
+    ) -> Simulation:
+        """The simulation with its overrides compiled, when it is its turn."""
+        if self._compiling >= COMPILING_MAX:
+            raise overloaded()
+        self._compiling += 1
+        try:
+            async with self._turn:
+                return await asyncio.to_thread(read_simulation, read, problems, catalogue)
+        finally:
+            self._compiling -= 1
 
 
 def simulated(engine: Engine, lease: Lease, simulation: Simulation) -> RecommendAnswer:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app.decision.catalogue import CatalogSnapshot, check_tenant, users_of
+from app.decision.entities import TenantSettings
 from app.decision.routing import ChannelChoice
 from tests.decision.building import NOW_MS, SHOP, creatives, decided, loaded, policy, shop
 

@@ -140,14 +140,15 @@ async def _traces(client: Client) -> None:
 
 
 async def _explanations(client: Client) -> None:
-    before = await client.get(ANN)
-    request = {"customerId": "ann", "channelId": "push", "overrides": {"offers": [{"id": "offer-1"}]}}
+    tom = "/api/v1/customers/tom"
+    before = await client.get(tom)
+    request = {"customerId": "tom", "channelId": "push", "overrides": {"offers": [{"id": "offer-1"}]}}
     for _ in range(5):
         status, answer = await client.post("/api/v1/simulate", request)
         assert (status, answer["simulated"]) == (200, True), answer
-        assert answer["count"] == 1, "no simulation uses up the cap"
-    assert await client.get(ANN) == before
-    status, answer = await client.get(f"{ANN}/eligibility?channelId=push")
+        assert answer["count"] == 3, "no simulation uses up the cap"
+    assert await client.get(tom) == before
+    status, answer = await client.get(f"{tom}/eligibility?channelId=push")
     assert (status, answer["total"], answer["offers"][0]["eligible"]) == (200, 5, True)
 
 

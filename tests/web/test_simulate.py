@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from app.decision.state import Profile
 from tables.layout import customer_key
 from tests.web.harness import ENTITIES, HEADERS, PARTITIONS, TENANT, Client, Worker, running, snapshot
 from tests.web.test_recommend import made
+from web import simulate as simulate_module
 
 PATH = "/api/v1/simulate"
 Body = dict[str, Any]
@@ -229,3 +232,24 @@ async def test_another_workers_customer_is_simulated_there(owner: Worker, tmp_pa
         other.owners = dict.fromkeys(range(PARTITIONS), str(at_owner.make_url("/")).rstrip("/"))
         status, answer = await simulate(client, overrides={"offers": [{"id": "tape", "priority": 99}]})
     assert (status, offers(answer)) == (200, ["tape", "vinyl"])
+
+
+async def test_simulations_that_wait_for_their_turn_are_bounded(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    going = threading.Event()
+    real = simulate_module.read_simulation
+
+    def held(*arguments: Any) -> Any:
+        going.wait(10)
+        return real(*arguments)
+
+    monkeypatch.setattr(simulate_module, "read_simulation", held)
+    monkeypatch.setattr(simulate_module, "COMPILING_MAX", 2)
+    change = {"offers": [{"id": "tape", "priority": 99}]}
+    waiting = [asyncio.create_task(simulate(client, overrides=change)) for _ in range(5)]
+    done, _ = await asyncio.wait(waiting, timeout=1)
+    assert [task.result()[1]["code"] for task in done] == ["OVERLOADED"] * 3
+    going.set()
+    assert sorted([status for status, _ in await asyncio.gather(*waiting)]) == [200, 200, 503, 503, 503]
+    assert (await simulate(client, overrides=change))[0] == 200
