@@ -15,6 +15,7 @@ from tables.layout import customer_key
 from tests.web.harness import ENTITIES, HEADERS, PARTITIONS, TENANT, Client, Worker, running, snapshot
 from tests.web.test_recommend import made
 from web import simulate as simulate_module
+from web.simulate_body import read_simulation
 
 PATH = "/api/v1/simulate"
 Body = dict[str, Any]
@@ -238,11 +239,10 @@ async def test_simulations_that_wait_for_their_turn_are_bounded(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     going = threading.Event()
-    real = simulate_module.read_simulation
 
     def held(*arguments: Any) -> Any:
         going.wait(10)
-        return real(*arguments)
+        return read_simulation(*arguments)
 
     monkeypatch.setattr(simulate_module, "read_simulation", held)
     monkeypatch.setattr(simulate_module, "COMPILING_MAX", 2)
