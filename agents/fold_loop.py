@@ -28,7 +28,7 @@ from agents.source import Source
 from app.decision.catalogue import CatalogSnapshot
 from app.decision.fold import Clock
 from config.metrics import Metrics
-from config.topics import CUSTOMER_TOPICS
+from config.topics import SOURCE_TOPICS
 from tables.changelog import ChangelogWriter
 from tables.partition import Partition, Phase
 from tables.publisher import Derived, Publisher, PublishError
@@ -173,7 +173,7 @@ class FoldLoop:
         topic, fold = chunk.topic, self._folder.fold
         floor = self.partition.positions[topic]
         if chunk.begin > floor:
-            name = CUSTOMER_TOPICS[topic]
+            name = SOURCE_TOPICS[topic]
             raise ChunkGapError(f"{name}: a chunk begins at {chunk.begin}, the state stands at {floor}")
         if chunk.end <= floor:
             return
@@ -188,7 +188,7 @@ class FoldLoop:
                 await asyncio.sleep(0)
                 deadline = time.perf_counter() + SLICE_S
         self.partition.passed(topic, floor, chunk.end, chunk.records[-1] if chunk.records else None)
-        self._metrics.records_folded_total.labels(CUSTOMER_TOPICS[topic]).inc(folded)
+        self._metrics.records_folded_total.labels(SOURCE_TOPICS[topic]).inc(folded)
 
     async def _write(self, clock: Clock) -> None:
         partition = self.partition
@@ -261,7 +261,7 @@ class FoldLoop:
         number, lag = str(self.partition.number), self._metrics.partition_lag_records
         self.partition.heard_ms = self._source.heard_ms(self.partition.number)
         for topic, head in self._source.heads(self.partition.number).items():
-            lag.labels(CUSTOMER_TOPICS[topic], number).set(max(head - self.partition.positions[topic], 0))
+            lag.labels(SOURCE_TOPICS[topic], number).set(max(head - self.partition.positions[topic], 0))
 
     def _publish_outbox(self) -> None:
         if len(self.partition.outbox) and (self._publishing is None or self._publishing.done()):

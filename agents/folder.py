@@ -19,8 +19,11 @@ from typing import Any
 
 import msgspec
 
+from agents.notices import Notices
+from app.decision.deliveries import mark_contacts
 from app.decision.fold import REFUSED, Clock, Verdict, fold_decision, fold_event, fold_profile
 from app.decision.ids import parse_routed_id
+from app.decision.notices import decode_notice
 from app.decision.records import (
     DecisionMade,
     Event,
@@ -36,10 +39,10 @@ from app.decision.responses import fold_response, unpark
 from app.decision.state import Customer
 from config.metrics import Metrics
 from config.topics import (
-    CUSTOMER_TOPICS,
     DEAD_LETTERS,
     DECISIONS,
     EVENTS,
+    EVIDENCE,
     HEADER_ORIGIN,
     HEADER_PROBLEMS,
     HEADER_REASON,
@@ -47,6 +50,7 @@ from config.topics import (
     PROFILES,
     REKEYED,
     RESPONSES,
+    SOURCE_TOPICS,
 )
 from tables.codec import MissingValueError, new_customer
 from tables.layout import FENCE_KEY, StateFormatError, customer_key
@@ -108,13 +112,13 @@ _DECODERS: dict[str, Callable[[bytes], Body | Refused]] = {
 
 
 class RecordFailedError(Exception):
-    """This program failed on a record; `topic` is its index in CUSTOMER_TOPICS. Internal.
+    """This program failed on a record; `topic` is its index in SOURCE_TOPICS. Internal.
 
     The state is no longer to be trusted: the partition recovers.
     """
 
     def __init__(self, topic: int, record: Any, error: Exception) -> None:
-        name = CUSTOMER_TOPICS[topic]
+        name = SOURCE_TOPICS[topic]
         super().__init__(f"{name}/{record.partition}/{record.offset} failed: {error!r}"[:_FAILURE_MAX])
         self.topic = topic
         self.offset: int = record.offset
@@ -144,6 +148,7 @@ class Folder:
         self._origin_id = origin_id
         self._metrics = metrics
         self._poison = poison
+        self._notices = Notices(partition, partitions, metrics)
 
     def fold(self, topic: int, record: Any, clock: Clock) -> None:
         """Fold one record of a customer topic. Nothing a producer wrote may make it raise.
@@ -160,7 +165,7 @@ class Folder:
             raise RecordFailedError(topic, record, error) from error
 
     def _fold_any(self, topic: int, record: Any, clock: Clock) -> None:
-        name = CUSTOMER_TOPICS[topic]
+        name = SOURCE_TOPICS[topic]
         if record.key == FENCE_KEY:
             return
         if self._poison and (topic, record.offset) in self._poison:
@@ -169,6 +174,9 @@ class Folder:
             self._dead_letter(
                 record.key, record.value, Origin(name, record.partition, record.offset), refused
             )
+            return
+        if name == EVIDENCE:
+            self._fold_notice(record, Origin(name, record.partition, record.offset), clock)
             return
         if name != REKEYED:
             self._fold(name, topic, record, Origin(name, record.partition, record.offset), clock)
@@ -185,6 +193,13 @@ class Folder:
             return
         self._fold(origin.topic, None, record, origin, clock)
 
+    def _fold_notice(self, record: Any, origin: Origin, clock: Clock) -> None:
+        notice = decode_notice(record.value or b"")
+        if isinstance(notice, Refused):
+            self._dead_letter(record.key, record.value, origin, notice)
+        else:
+            self._notices.fold(notice, clock)
+
     def _fold(self, name: str, topic: int | None, record: Any, origin: Origin, clock: Clock) -> None:
         body = _decode(name, record.value or b"")
         if isinstance(body, Refused):
@@ -199,6 +214,7 @@ class Folder:
         if _folded_before(customer, topic, origin):
             self._metrics.records_skipped_total.labels(name).inc()
             return
+        before = mark_contacts(customer)
         verdict = self._apply(customer, body, record, origin, clock)
         if topic is None:
             customer.rekeyed[f"{origin.topic}/{origin.partition}"] = origin.offset + 1
@@ -206,10 +222,13 @@ class Folder:
             customer.watermarks[topic] = origin.offset + 1
         if verdict.refused is not None:
             self._dead_letter(record.key, record.value, origin, verdict.refused)
+        if verdict.evidence or verdict.variants:
+            self._notices.learn(customer.tenant_id, verdict, clock)
         if record.headers:
             self._answer(record, verdict)
         if customer.parked:
             self._unpark(customer, clock)
+        self._notices.spend(customer, before, clock)
 
     def _customer(self, key: bytes, record_key: bytes | None, rekeyed: bool) -> Customer | None:
         """The customer to fold into; None when the record does not belong here."""
@@ -247,6 +266,7 @@ class Folder:
 
     def _unpark(self, customer: Customer, clock: Clock) -> None:
         for unparked in unpark(customer, clock):
+            self._notices.learn(customer.tenant_id, unparked.verdict, clock)
             refused = unparked.verdict.refused
             if refused is not None:
                 origin = Origin.parse(unparked.parked.source.encode())

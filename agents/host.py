@@ -18,6 +18,7 @@ from agents.fold_loop import ChunkGapError, FoldLoop
 from agents.folder import Folder, RecordFailedError
 from agents.held import Held
 from agents.inbox import Chunk
+from agents.sharing import Sharing
 from agents.source import Source
 from agents.standbys import Standbys
 from agents.stores import Stores
@@ -169,7 +170,7 @@ class Host:
             # Only now: a chunk read before the seek is none of its business.
             held.loop = loop
             partition.phase, partition.reason = Phase.FOLDING, "folding what came meanwhile"
-            await loop.run()
+            await self._share_while(partition, loop)
         except BaseException:
             # At once: stopping the producer takes time, in which nothing may be answered any more.
             if partition.phase is not Phase.STOPPED:
@@ -177,6 +178,17 @@ class Host:
             raise
         finally:
             await producer.stop()
+
+    async def _share_while(self, partition: Partition, loop: FoldLoop) -> None:
+        """Fold, and meanwhile do the partition's part in what is counted across customers."""
+        sharing = Sharing(
+            partition, self._settings.partitions, self._publisher, self._catalogue, _wall_ms, self._metrics
+        )
+        task = asyncio.create_task(sharing.run(), name=f"sharing-{partition.number}")
+        try:
+            await loop.run()
+        finally:
+            task.cancel()
 
     def _fail(self, partition: Partition, error: Exception) -> None:
         number, held = partition.number, self._held[partition.number]

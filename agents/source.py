@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Source(Protocol):
-    """The consumer. Topics are indexes of CUSTOMER_TOPICS."""
+    """The consumer. Topics are indexes of SOURCE_TOPICS."""
 
     async def bounds(self, partition: int) -> Mapping[int, tuple[int, int]]:
         """Offsets of the first record kept and after the last one, by topic."""

@@ -11,7 +11,7 @@ from faust.types import EventT
 
 from agents.host import Host
 from agents.inbox import Chunk
-from config.topics import CUSTOMER_TOPICS
+from config.topics import SOURCE_TOPICS
 
 
 class ChunkSchema(faust.Schema[Any, Any]):
@@ -35,7 +35,7 @@ def declare_agents(app: faust.App, host: Host, names: dict[str, str]) -> None:
         host: of this worker's partitions.
         names: full topic names, by their names in `config.topics`.
     """
-    for index, name in enumerate(CUSTOMER_TOPICS):
+    for index, name in enumerate(SOURCE_TOPICS):
         topic = app.topic(names[name], schema=ChunkSchema(), partitions=None, internal=False)
         app.agent(topic, name=f"fold-{name}")(_agent(app, host, index))
 

@@ -1,9 +1,10 @@
 """Bringing a partition to the point where it can be folded.
 
-The order, each step founded on the one before: the group confirms that the partition is ours → a new producer
-epoch → fence records on changelog and `decisions` (nothing of an earlier owner lands behind them) → the store
-is opened and brought level with the changelog up to the fence, a torn batch taken back → the catalogue → the
-ends of the customer topics, and whether they still are the topics that were folded.
+The order, each step founded on the one before: the group confirms that the partition is ours → a new
+producer epoch → fence records on changelog, `decisions` and `scoreboard` (nothing of an earlier owner lands
+behind them) → the store is opened and brought level with the changelog up to the fence, a torn batch taken
+back → catalogue, scoreboard → the ends of the customer topics, and whether they still are the topics that
+were folded.
 """
 
 from __future__ import annotations
@@ -20,7 +21,14 @@ from agents.source import Source
 from agents.stores import Stores
 from config.metrics import Metrics
 from config.settings import Settings
-from config.topics import CUSTOMER_TOPICS, DECISIONS, DELETE_RETENTION_MS, changelog_topic, topic_names
+from config.topics import (
+    DECISIONS,
+    DELETE_RETENTION_MS,
+    SCOREBOARD,
+    SOURCE_TOPICS,
+    changelog_topic,
+    topic_names,
+)
 from tables.changelog import ChangelogReader, ChangelogWriter, take_back
 from tables.fencing import PartitionProducer
 from tables.marks import MarkReader
@@ -51,7 +59,7 @@ class Taker:
     """Takes the partitions of one worker.
 
     Args:
-        catalogue_ready: returns once there is a catalogue.
+        catalogue_ready: returns once catalogue and scoreboard are read.
         wall_ms: epoch milliseconds.
     """
 
@@ -70,9 +78,9 @@ class Taker:
         self._wall_ms = wall_ms
         self._changelog = changelog_topic(settings.app_id)
         names = topic_names(settings.app_id)
-        self._decisions = names[DECISIONS]
+        self._decisions, self._scoreboard = names[DECISIONS], names[SCOREBOARD]
         self._reader = ChangelogReader(self._changelog, settings.bootstrap_servers, metrics)
-        self._marks = MarkReader([names[name] for name in CUSTOMER_TOPICS], settings.bootstrap_servers)
+        self._marks = MarkReader([names[name] for name in SOURCE_TOPICS], settings.bootstrap_servers)
         self._recoveries = asyncio.Semaphore(RECOVERIES)
 
     def producer(self, number: int) -> PartitionProducer:
@@ -102,7 +110,7 @@ class Taker:
             writer = ChangelogWriter(self._changelog, partition.number, producer, self._metrics)
             await self._fence(partition, producer)
             end = await self._recover(held, writer, producer)
-        partition.reason = "waiting for the catalogue"
+        partition.reason = "waiting for the catalogue and the scoreboard"
         await self._catalogue_ready()
         bounds = await source.bounds(partition.number)
         await self._check_topics(partition, bounds)
@@ -115,6 +123,7 @@ class Taker:
             partition.reason = "fencing its earlier owner"
             await producer.fence(self._changelog, partition.number)
             await producer.fence(self._decisions, partition.number)
+            await producer.fence(self._scoreboard, 0)
 
     async def _recover(self, held: Held, writer: ChangelogWriter, producer: PartitionProducer) -> int:
         """Bring the store level with its changelog and attach it; returns where the changelog ends."""
@@ -165,7 +174,7 @@ class Taker:
                 continue
             partition.positions[topic] = begin
             if position > 0:
-                name = CUSTOMER_TOPICS[topic]
+                name = SOURCE_TOPICS[topic]
                 log.error("records expired before they were folded", topic=name, first=position, next=begin)
 
     def _progress(self, partition: Partition) -> Callable[[int], None]:

@@ -1,7 +1,8 @@
 """A worker: everything built in one place, started in order, stopped cleanly.
 
-Start: wait for a broker → create topics → producer → catalogue reader → Faust (web, group, agents). A view
-answers 503 until what it needs is ready. Stop: no new requests → batches in hand → flush → leave the group.
+Start: wait for a broker → create topics → producer → catalogue and scoreboard readers → Faust (web, group,
+agents). A view answers 503 until what it needs is ready. Stop: no new requests → batches in hand → flush →
+leave the group.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from faust.types import TransportT
 
 from agents.catalogue import CatalogueReader
 from agents.host import Host
+from agents.scoreboard import ScoreboardReader
 from agents.streams import declare_agents
 from app.ports import probe_port
 from app.provision import ensure_topics, wait_for_broker
@@ -33,9 +35,10 @@ from app.transport.source import ConsumerSource, DurablePositions
 from app.transport.table import declare_table
 from config.metrics import Metrics, new_metrics
 from config.settings import Settings
-from config.topics import CUSTOMER_TOPICS, TABLE, changelog_topic, topic_names
+from config.topics import SOURCE_TOPICS, TABLE, changelog_topic, topic_names
 from tables.partition import Partitions
 from tables.publisher import Publisher
+from tables.scoreboard import Scoreboard
 from web.engine import Engine
 from web.forwarding import Forwarder
 from web.routes import mount
@@ -57,6 +60,8 @@ class OffertideApp(faust.App):
     consumer_options: ConsumerOptions
     publisher: Publisher
     catalogue: CatalogueReader
+    scoreboard: Scoreboard
+    scores: ScoreboardReader
     host: Host
     partitions: Partitions
     forwarder: Forwarder
@@ -81,6 +86,7 @@ class OffertideApp(faust.App):
         await ensure_topics(self.settings)
         await self.publisher.start()
         await self.catalogue.start()
+        await self.scores.start()
         await self.start()
 
     async def stop_all(self) -> None:
@@ -88,6 +94,7 @@ class OffertideApp(faust.App):
         # First: a request that waits for an owner that hangs would hold up the web server's end.
         await self.forwarder.close()
         await self.stop()
+        await self.scores.stop()
         await self.catalogue.stop()
         await self.publisher.stop()
 
@@ -100,12 +107,18 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideA
     partitions = Partitions(settings.partitions, settings.cache_customers, MAX_WAITERS, metrics)
     publisher = _publisher(settings, names)
     catalogue = CatalogueReader(settings, metrics)
+    scoreboard = Scoreboard()
+
+    async def known() -> None:
+        await catalogue.wait_ready()
+        await scoreboard.wait_ready()
+
     host = Host(
         settings=settings,
         partitions=partitions,
         publisher=publisher,
         catalogue=lambda: catalogue.snapshot,
-        catalogue_ready=catalogue.wait_ready,
+        catalogue_ready=known,
         metrics=metrics,
         origin_id=origin_id,
     )
@@ -113,6 +126,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideA
     app = OffertideApp(settings.app_id, **faust_settings(settings), TableManager=table_manager(host))
     app.settings, app.metrics, app.partitions = settings, metrics, partitions
     app.publisher, app.catalogue, app.host = publisher, catalogue, host
+    app.scoreboard, app.scores = scoreboard, ScoreboardReader(settings, scoreboard, metrics)
     app.consumer_options = _consumer_options(app, names, membership)
     host.source = ConsumerSource(app, names, membership)
     declare_table(app, TABLE, partitions, settings.partitions)
@@ -134,7 +148,7 @@ def _publisher(settings: Settings, names: dict[str, str]) -> Publisher:
 
 def _consumer_options(app: OffertideApp, names: Mapping[str, str], membership: Membership) -> ConsumerOptions:
     return ConsumerOptions(
-        chunked=frozenset(names[name] for name in CUSTOMER_TOPICS),
+        chunked=frozenset(names[name] for name in SOURCE_TOPICS),
         chunk_records=app.settings.batch_max_records,
         fetch_wait_ms=app.settings.fetch_wait_ms,
         positions=DurablePositions(names, app.host),
@@ -151,6 +165,7 @@ def _engine(app: OffertideApp, membership: Membership, origin_id: str) -> Engine
         publisher=app.publisher,
         catalogue=lambda: catalogue.snapshot,
         catalogue_ready=lambda: catalogue.ready,
+        scoreboard=app.scoreboard,
         lease_holds=membership.holds,
         standbys=app.host.standbys.copies,
         owners=Owners(app, changelog_topic(app.settings.app_id)),

@@ -75,6 +75,17 @@ class Metrics:
     ]
     recoveries_total: Annotated[Counter, About("Recoveries of a partition.", "reason")]
 
+    # Across customers
+    totals_published_total: Annotated[Counter, About("Running totals told to their keys' owners.")]
+    scores_published_total: Annotated[Counter, About("Sums over all partitions written to the scoreboard.")]
+    scoreboard_entries: Annotated[Gauge, About("Keys on this worker's scoreboard.")]
+    shared_totals: Annotated[Gauge, About("Totals and sums that this worker's partitions hold in memory.")]
+    leases_wanted_total: Annotated[Counter, About("Requests for more of a budget, repeated ones included.")]
+    leases_returned_total: Annotated[Counter, About("Deliveries of budgets that were asked back.")]
+    budget_overspent_total: Annotated[
+        Counter, About("Deliveries reported beyond what their partition was granted of a budget.")
+    ]
+
     # Reading one's own writes
     waiters: Annotated[Gauge, About("Requests waiting for the fold of their own record.")]
     waiters_expired_total: Annotated[Counter, About("Requests whose record was not seen folded in time.")]

@@ -11,9 +11,19 @@ PROFILES = "profiles"
 #: Records that another client's partitioner put elsewhere, with their original coordinates.
 REKEYED = "rekeyed"
 
-#: Topics keyed by customer, all with the same partition count. The order is part of the stored format:
-#: a watermark's place in a value is its topic's place here. Append only.
+#: What partitions tell one another across customers: running totals, leases of budgets.
+EVIDENCE = "evidence"
+
+#: Topics keyed by customer, all with the same partition count.
 CUSTOMER_TOPICS: tuple[str, ...] = (EVENTS, RESPONSES, DECISIONS, PROFILES, REKEYED)
+
+#: All topics that partitions fold, all with the same partition count. The order is part of the stored format:
+#: a position's place in a control record, and a customer's watermark's, is its topic's place here. Append
+#: only.
+SOURCE_TOPICS: tuple[str, ...] = (*CUSTOMER_TOPICS, EVIDENCE)
+
+#: The sums over all partitions, by tenant and key; every worker reads all of it.
+SCOREBOARD = "scoreboard"
 
 CATALOG = "catalog"
 DEAD_LETTERS = "dead-letters"
@@ -41,7 +51,7 @@ HEADER_PROBLEMS = "offertide-problems"
 def topic_names(app_id: str) -> dict[str, str]:
     """Full names of all topics, by their name here. The default app's topics have no prefix."""
     prefix = "" if app_id == "offertide" else f"{app_id}."
-    names = (*CUSTOMER_TOPICS, CATALOG, DEAD_LETTERS)
+    names = (*SOURCE_TOPICS, CATALOG, SCOREBOARD, DEAD_LETTERS)
     return {name: prefix + name for name in names}
 
 
@@ -75,9 +85,9 @@ def topic_specs(app_id: str, partitions: int, replicas: int, min_insync_replicas
     }
     raw = common | {"retention.ms": str(RAW_RETENTION_MS)}
     compacted = common | {"cleanup.policy": "compact", "delete.retention.ms": str(DELETE_RETENTION_MS)}
-    specs = [TopicSpec(names[name], partitions, replicas, raw) for name in CUSTOMER_TOPICS]
+    specs = [TopicSpec(names[name], partitions, replicas, raw) for name in SOURCE_TOPICS]
     specs.append(TopicSpec(names[DEAD_LETTERS], partitions, replicas, raw))
     changelog = compacted | {"min.compaction.lag.ms": str(COMPACTION_LAG_MS)}
     specs.append(TopicSpec(changelog_topic(app_id), partitions, replicas, changelog))
-    specs.append(TopicSpec(names[CATALOG], 1, replicas, compacted))
+    specs.extend(TopicSpec(names[name], 1, replicas, compacted) for name in (CATALOG, SCOREBOARD))
     return specs

@@ -1,7 +1,8 @@
 """A customer to and from stored values, byte by byte as `layout` says.
 
 The behaviour value is the head: it says which segments of which logs exist, so that loading a customer
-reads just those. What changed since the last batch is written, nothing else.
+reads just those. What changed since the last batch is written, nothing else. Recent events lie in segments
+once those are full; the last few are part of the head, so that most events write one key.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from app.decision.customer_log import Log
+from app.decision.log import Log
 from app.decision.state import (
     CONTACT_SEGMENT,
     RECENT_SEGMENT,
@@ -73,6 +74,10 @@ class _Behaviour(msgspec.Struct, array_like=True):
     suppressions: list[Suppression] = []
     assigned: dict[str, Assigned] = {}
     credited: list[int] = []
+    #: -1: written before recent events were kept.
+    recent_since_ms: int = -1
+    #: The recent events of the segment that is not full yet: one more event writes no key of its own.
+    recent_tail: list[RecentEvent] = []
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -143,11 +148,12 @@ def load_customer(key: bytes, get: Callable[[bytes], bytes | None]) -> Customer 
     customer.recommendations = _recommendation_log.load(key, head.recommendations, get)
     customer.seen = _seen_log.load(key, head.seen, get)
     customer.totals = _total_log.load(key, head.totals, get)
-    customer.recent = _recent_log.load(key, head.recent, get)
+    customer.recent = _recent(key, head, get)
     customer.reserved = head.reserved
     customer.suppressions = head.suppressions
     customer.assigned = head.assigned
     customer.credited = head.credited
+    customer.recent_since_ms = _recent_since_ms(head)
     return customer
 
 
@@ -190,7 +196,23 @@ def _head(customer: Customer) -> _Behaviour:
         customer.suppressions,
         customer.assigned,
         customer.credited,
+        customer.recent_since_ms,
+        recent.entries[len(recent.entries) // recent.size * recent.size :],
     )
+
+
+def _recent(key: bytes, head: _Behaviour, get: Callable[[bytes], bytes | None]) -> Log[RecentEvent]:
+    """The recent events: full segments from the store, the last ones from the head."""
+    base, end = head.recent
+    log = _recent_log.load(key, (base, end - len(head.recent_tail)), get)
+    return Log(log.size, base, log.entries + head.recent_tail)
+
+
+def _recent_since_ms(head: _Behaviour) -> int:
+    """Of a customer from before recent events were kept: none of the events up to the last one is."""
+    if head.recent_since_ms >= 0:
+        return head.recent_since_ms
+    return head.last_event_ms + 1 if head.last_event_ms else 0
 
 
 def _logs(customer: Customer) -> tuple[Log[Any], Log[Any], Log[Any], Log[Any], Log[Any]]:
@@ -199,9 +221,15 @@ def _logs(customer: Customer) -> tuple[Log[Any], Log[Any], Log[Any], Log[Any], L
 
 
 def _log_changes(kind: Kind, key: bytes, log: Log[Any], changes: list[Change]) -> None:
+    changed = log.changed_segments()
+    if kind is Kind.RECENT:
+        # The head has the last ones.
+        changed = range(changed.start, log.end // log.size)
+        if not changed and log.stored_base == log.base:
+            return
     for segment in log.dropped_segments():
         changes.append((segment_key(kind, key, segment), None))
-    for segment in log.changed_segments():
+    for segment in changed:
         changes.append((segment_key(kind, key, segment), pack(kind, _encoder.encode(log.segment(segment)))))
 
 

@@ -2,7 +2,7 @@
 
 Rules:
 
-1.  `positions` is the next offset of each customer topic, in `config.topics.CUSTOMER_TOPICS` order. It is
+1.  `positions` is the next offset of each customer topic, in `config.topics.SOURCE_TOPICS` order. It is
     the floor for every key of the partition, erased ones too: nothing below it is folded again.
 2.  `folded` lists what this very batch folded, in fold order: (topic, first offset, next offset). Order
     across topics is nowhere else in the log; a checker replays it from here.
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import msgspec
 
-from config.topics import CUSTOMER_TOPICS
+from config.topics import SOURCE_TOPICS
 from tables.layout import Kind, pack, unpack
 
 
@@ -46,13 +46,13 @@ class Control(msgspec.Struct, array_like=True, frozen=True):
 ORIGIN = Control(
     epoch=0,
     batch=0,
-    positions=(0,) * len(CUSTOMER_TOPICS),
+    positions=(0,) * len(SOURCE_TOPICS),
     folded=(),
     now_ms=0,
     catalogue_version=0,
     outbox_end=0,
     outbox_published=0,
-    marks=(None,) * len(CUSTOMER_TOPICS),
+    marks=(None,) * len(SOURCE_TOPICS),
 )
 
 _encoder = msgspec.msgpack.Encoder()
@@ -70,7 +70,7 @@ def decode_control(value: bytes) -> Control:
         StateFormatError: an unknown version.
     """
     control = _decoder.decode(unpack(Kind.CONTROL, value))
-    count = len(CUSTOMER_TOPICS)
+    count = len(SOURCE_TOPICS)
     positions = control.positions + (0,) * (count - len(control.positions))
     marks = control.marks + (None,) * (count - len(control.marks))
     return msgspec.structs.replace(control, positions=positions, marks=marks)

@@ -10,10 +10,14 @@ Every key of a partition's store and changelog begins with one byte, its kind:
     H  contact totals H <tenant>:<customer> <segment u32> contacts no longer kept one by one
     E  recent events E <tenant>:<customer> <segment u32>
     T  trace         T <at_ms u64> <trace id>             in time order, so that the oldest go first
+    A  totals        A <tenant>:<key>                     what this partition's customers add up to
+    M  sums          M <tenant>:<key> <partition u16>     the newest totals of each, kept by the key's owner
+    L  lease         L <tenant>:<key>                     what this partition may spend of a budget
+    G  ledger        G <tenant>:<key>                     what the key's owner granted of a budget
     O  outbox        O <sequence u64>                     derived records not yet known to be published
     Z  control       Z                                    the partition's position, last record of a batch
 
-on the changelog and on `decisions`, never in the store:
+on the changelog, `decisions` and `scoreboard`, never in the store:
 
     !fence           a new owner's epoch begins here
 
@@ -22,7 +26,7 @@ and, in the store only, never in the changelog:
     !offset          the changelog offset this store has applied
     !format          the format of the whole store
 
-J (journeys), D (timers), U (run shares) and A (totals) are reserved. Numbers are big-endian, so that key
+J (journeys), D (timers) and U (run shares) are reserved. Numbers are big-endian, so that key
 order is their order.
 
 Values begin with their version byte. Version policy:
@@ -60,6 +64,10 @@ class Kind(bytes, Enum):
     CONTACT_TOTALS = b"H"
     RECENT = b"E"
     TRACE = b"T"
+    TOTALS = b"A"
+    SUMS = b"M"
+    LEASE = b"L"
+    LEDGER = b"G"
     OUTBOX = b"O"
     CONTROL = b"Z"
 
@@ -89,6 +97,7 @@ VERSIONS: dict[Kind, Versions] = {
 }
 STORE_FORMAT = b"offertide-store-1"
 
+_U16 = struct.Struct(">H")
 _U32 = struct.Struct(">I")
 _U64 = struct.Struct(">Q")
 
@@ -114,6 +123,20 @@ def profile_key(customer: bytes) -> bytes:
 
 def segment_key(kind: Kind, customer: bytes, segment: int) -> bytes:
     return kind.value + customer + _U32.pack(segment)
+
+
+def shared_key(tenant_id: str, key: str) -> bytes:
+    """The record key of what is counted across customers, on Kafka and here."""
+    return f"{tenant_id}:{key}".encode()
+
+
+def sum_key(key: bytes, partition: int) -> bytes:
+    return b"M" + key + _U16.pack(partition)
+
+
+def split_sum_key(key: bytes) -> tuple[bytes, int]:
+    """The record key and the partition of a sum's key."""
+    return key[1:-2], int(_U16.unpack(key[-2:])[0])
 
 
 def outbox_key(sequence: int) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaTimeoutError
 
-from config.topics import CUSTOMER_TOPICS
+from config.topics import SOURCE_TOPICS
 from tables.clients import lone_consumer
 from tables.control import Mark
 
@@ -72,7 +72,7 @@ class MarkReader:
                 continue
             if mark.offset >= end:
                 raise TopicChangedError(
-                    CUSTOMER_TOPICS[topic], f"ends at {end}, but was folded up to {mark.offset + 1}"
+                    SOURCE_TOPICS[topic], f"ends at {end}, but was folded up to {mark.offset + 1}"
                 )
             wanted[TopicPartition(self._topics[topic], partition)] = (topic, mark)
         if not wanted:
@@ -91,7 +91,7 @@ async def _compare(consumer: AIOKafkaConsumer, wanted: dict[TopicPartition, tupl
             topic, mark = wanted.pop(tp)
             if mark_of(records[0]) != mark:
                 raise TopicChangedError(
-                    CUSTOMER_TOPICS[topic], f"has another record at {mark.offset} than was folded"
+                    SOURCE_TOPICS[topic], f"has another record at {mark.offset} than was folded"
                 )
             consumer.pause(tp)
         if not wanted:

@@ -11,11 +11,12 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from app.decision.state import Contact, Recommendation, Reserved
+from app.decision.state import Assigned, Contact, Recommendation, Reserved
+from tables.layout import shared_key, split_customer_key
 
 #: Decisions of one partition that may wait for their fold. Kafka away for long would make them grow for ever.
 OVERLAYS_MAX = 10_000
@@ -29,6 +30,8 @@ class Overlay(msgspec.Struct, frozen=True):
     recommendation: Recommendation
     contacts: tuple[Contact, ...]
     reserved: tuple[Reserved, ...] = ()
+    #: What it assigned anew, by experiment id.
+    assigned: Mapping[str, Assigned] = {}
 
 
 class Overlays:
@@ -42,6 +45,7 @@ class Overlays:
     def __init__(self, first: int = 1) -> None:
         self._by_sequence: dict[int, Overlay] = {}
         self._by_customer: dict[bytes, list[Overlay]] = {}
+        self._deliveries: dict[bytes, int] = {}
         self._next = first
 
     def __len__(self) -> int:
@@ -61,10 +65,15 @@ class Overlays:
     def add(self, overlay: Overlay) -> None:
         self._by_sequence[overlay.sequence] = overlay
         self._by_customer.setdefault(overlay.customer, []).append(overlay)
+        self._count(overlay, 1)
 
     def of(self, customer: bytes) -> Sequence[Overlay]:
         """The customer's overlays, oldest first."""
         return self._by_customer.get(customer, ())
+
+    def deliveries(self, name: bytes) -> int:
+        """Contacts under way, reserved ones too, of `tenant:offer/<id>` or `tenant:creative/<id>`."""
+        return self._deliveries.get(name, 0)
 
     def folded(self, sequence: int) -> None:
         """The record with this sequence was folded: it and every earlier one come down."""
@@ -80,6 +89,7 @@ class Overlays:
         """The partition is no longer this process's to answer for. Sequence numbers go on."""
         self._by_sequence.clear()
         self._by_customer.clear()
+        self._deliveries.clear()
 
     def _until(self, sequence: int) -> Iterator[int]:
         for number in self._by_sequence:
@@ -89,7 +99,21 @@ class Overlays:
 
     def _remove(self, sequence: int) -> None:
         overlay = self._by_sequence.pop(sequence)
+        self._count(overlay, -1)
         siblings = self._by_customer[overlay.customer]
         siblings.remove(overlay)
         if not siblings:
             del self._by_customer[overlay.customer]
+
+    def _count(self, overlay: Overlay, by: int) -> None:
+        if not overlay.contacts and not overlay.reserved:
+            return
+        tenant_id, counts = split_customer_key(overlay.customer)[0], self._deliveries
+        for contact in (*overlay.contacts, *(one.contact for one in overlay.reserved)):
+            for key in (f"offer/{contact.offer_id}", f"creative/{contact.creative_id}"):
+                name = shared_key(tenant_id, key)
+                left = counts.get(name, 0) + by
+                if left:
+                    counts[name] = left
+                else:
+                    del counts[name]

@@ -11,21 +11,27 @@ Rules:
 
 from __future__ import annotations
 
+import itertools
+import secrets
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
+from app.decision.catalogue import TenantCatalogue
 from app.decision.contacts.reserving import counted_contacts
-from app.decision.state import Contact, Customer, Recommendation
+from app.decision.state import Assigned, Contact, Customer, Recommendation
 from config.metrics import Metrics
 from tables.codec import Change, MissingValueError, changes_of, load_customer, new_customer, settle
 from tables.control import ORIGIN, Control, Mark, encode_control
+from tables.counters import Counters
 from tables.fencing import PartitionProducer
 from tables.layout import CONTROL_KEY, Kind, trace_key
+from tables.leases import Leases
 from tables.marks import mark_of
 from tables.outbox import Outbox
 from tables.overlays import Overlays
+from tables.rooms import Rooms
 from tables.store import PartitionStore
 from tables.waiters import Waiters
 
@@ -70,6 +76,10 @@ class Partition:
         self.overlays = Overlays()
         self.waiters = Waiters(max_waiters)
         self.outbox = Outbox()
+        #: What is counted across customers.
+        self.counters = Counters()
+        self.leases = Leases(number)
+        self._held_by, self._takings = secrets.token_hex(8), itertools.count(1)
         self._metrics = metrics
         self._cache: OrderedDict[bytes, Customer] = OrderedDict()
         self._cache_customers = cache_customers
@@ -95,6 +105,8 @@ class Partition:
         self.outbox.restore(
             self.control.outbox_end, self.control.outbox_published, store.scan(Kind.OUTBOX.value)
         )
+        self.counters.load(store, self.control.batch)
+        self.leases.load(store, f"{self._held_by}/{next(self._takings)}")
 
     def drop(self, reason: str) -> None:
         """Forget all that is in memory only, and fail who waits for it."""
@@ -102,6 +114,8 @@ class Partition:
         self._changed.clear()
         self._traces.clear()
         self._folded.clear()
+        self.counters.clear()
+        self.leases.clear()
         self.overlays.clear()
         self.waiters.abandon(reason)
         self.store = None
@@ -139,18 +153,30 @@ class Partition:
     def contacts(self, key: bytes, customer: Customer | None, now_ms: int) -> list[Contact]:
         """The customer's contacts at `now_ms` (epoch ms): recorded, reserved, of decisions not folded yet."""
         underway = self.overlays.of(key)
-        if not underway:
-            return counted_contacts(customer, now_ms)
         reserved = [one for overlay in underway for one in overlay.reserved]
         contacts = counted_contacts(customer, now_ms, reserved)
-        for overlay in underway:
-            contacts.extend(overlay.contacts)
+        contacts.extend([one for overlay in underway for one in overlay.contacts])
         return contacts
 
     def recommendations(self, key: bytes, customer: Customer | None) -> list[Recommendation]:
         """The customer's recommendations, oldest first, those not folded yet included."""
         known = [] if customer is None else list(customer.recommendations.entries)
         known.extend(overlay.recommendation for overlay in self.overlays.of(key))
+        return known
+
+    def budgets_of(self, tenant: TenantCatalogue, now_ms: int, asks: bool = True) -> Rooms:
+        """What decisions of a tenant may spend at this instant, epoch milliseconds.
+
+        `asks`: whether more is to be asked for where nothing is left.
+        """
+        return Rooms(self.leases, self.overlays, tenant, now_ms, asks)
+
+    def assigned(self, key: bytes, customer: Customer | None) -> Mapping[str, Assigned]:
+        """The customer's variants by experiment id, those of decisions not folded yet included."""
+        known = {} if customer is None else customer.assigned
+        for overlay in self.overlays.of(key):
+            if overlay.assigned:
+                known = {**known, **overlay.assigned}
         return known
 
     def trace(self, at_ms: int, trace_id: str) -> bytes | None:
@@ -165,10 +191,7 @@ class Partition:
 
     def find(self, key: bytes) -> Customer | None:
         """The customer, when this partition holds it; for the fold, which may `pin` it then."""
-        found = self._changed.get(key)
-        if found is None:
-            found = self._cache.get(key) or self._load(key)
-        return found
+        return self._changed.get(key) or self._cache.get(key) or self._load(key)
 
     def pin(self, key: bytes, customer: Customer) -> None:
         """Keep what is being folded into until the batch is written. It must be what `find` gave, or new."""
@@ -196,13 +219,16 @@ class Partition:
     @property
     def dirty(self) -> bool:
         """Whether there is anything to write."""
-        return bool(self._folded or self._changed or self._traces or self.outbox.unforgotten)
+        shared = self.counters.dirty or self.leases.dirty
+        return bool(self._folded or self._changed or self._traces or shared or self.outbox.unforgotten)
 
     def seal(self, now_ms: int, catalogue_version: int, expired_traces: Sequence[bytes] = ()) -> Batch:
         """The batch in hand, for the changelog. Nothing may be folded until `written` or `drop`."""
         changes = [change for customer in self._changed.values() for change in changes_of(customer)]
         changes.extend(self._traces)
         changes.extend((key, None) for key in expired_traces)
+        changes.extend(self.counters.changes())
+        changes.extend(self.leases.changes())
         changes.extend(self.outbox.changes())
         control = Control(
             epoch=self.control.epoch if self.producer is None else self.producer.epoch,
@@ -226,6 +252,8 @@ class Partition:
         self._changed.clear()
         self._traces.clear()
         self._folded.clear()
+        self.counters.written(batch.control.batch)
+        self.leases.written()
         self.outbox.written(batch.control.outbox_published)
         self._evict()
 

@@ -143,13 +143,19 @@ class Publisher:
             raise PublishError(f"{topic}: not acknowledged: {error!r}", certain=False) from error
         return int(metadata.offset)
 
-    async def publish_in_order(self, records: Sequence[Derived]) -> None:
+    async def publish_in_order(
+        self, records: Sequence[Derived], producer: AIOKafkaProducer | None = None
+    ) -> None:
         """Publish records of one topic partition as whole batches, one after the other.
+
+        Args:
+            records: at least one.
+            producer: another one to send with, the partition's own.
 
         Raises:
             PublishError: a batch was not acknowledged; it and those after it must be sent again, in order.
         """
-        producer = self._producer
+        producer = producer or self._producer
         if producer is None:
             raise PublishError("the producer is stopped", certain=True)
         topic, partition = self._topics[records[0].topic], records[0].partition

@@ -10,15 +10,23 @@ import structlog
 from app.decision.catalogue import TenantCatalogue
 from app.decision.decision import Decided
 from app.decision.flow import CompiledFlow
-from app.decision.shared import Shared
+from app.decision.shared import NO_BUDGETS, Budgets, Shared
 from web.engine import Engine
 
 log = structlog.get_logger(__name__)
 
 
-def shared_for(engine: Engine, catalogue: TenantCatalogue, flow: CompiledFlow, at_ms: float) -> Shared:
+def shared_for(
+    engine: Engine,
+    catalogue: TenantCatalogue,
+    flow: CompiledFlow,
+    at_ms: float,
+    budgets: Budgets = NO_BUDGETS,
+) -> Shared:
     """What is known across the tenant's customers, at an instant of the stopwatch, ms."""
     return Shared(
+        evidence=engine.scoreboard.tenant(catalogue.tenant_id),
+        budgets=budgets,
         bypassed=engine.breakers.bypassed(catalogue.tenant_id, int(at_ms)),
         fallback=engine.latency_budgets.switched(catalogue.tenant_id, flow, at_ms),
     )

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 
 from app.decision.catalogue import TenantCatalogue
-from app.decision.metrics import read
+from app.decision.metrics import Figure, complete_since, figure
 from app.decision.records import ProfileWrite, ShortText, profile_problems
 from app.decision.refusals import Problem
 from app.decision.state import AttributeValue, Contact, Customer, Profile, Recommendation
@@ -60,7 +60,10 @@ class CustomerBody(msgspec.Struct, rename="camel"):
     consent: dict[str, str]
     time_zone: str | None
     locale: str | None
-    metrics: dict[str, float]
+    #: null for an average, minimum, maximum or last value without events.
+    metrics: dict[str, Figure]
+    #: Since when a figure misses nothing, for those that may miss something.
+    metrics_complete_since: dict[str, str]
     contacts: ContactCounts
     recent_recommendations: list[RecentRecommendation]
     known_since: str
@@ -122,8 +125,10 @@ def customer_body(
         time_zone=profile.time_zone,
         locale=profile.locale,
         metrics={
-            key: read(customer.metrics.get(key), metric, now_ms) for key, metric in catalogue.metrics.items()
+            key: figure(customer.metrics, metric, now_ms, customer)
+            for key, metric in catalogue.metrics.items()
         },
+        metrics_complete_since=_complete_since(customer, catalogue, now_ms),
         contacts=_counts(customer, contacts),
         recent_recommendations=[_recent(one) for one in reversed(recommendations[-RECENT_MAX:])],
         known_since=iso_ms(customer.known_since_ms),
@@ -137,6 +142,14 @@ def _counts(customer: Customer, contacts: Sequence[Contact]) -> ContactCounts:
     for total in customer.totals:
         by_channel[total.channel_id] += total.count
     return ContactCounts(by_channel.total(), dict(by_channel))
+
+
+def _complete_since(customer: Customer, catalogue: TenantCatalogue, now_ms: int) -> dict[str, str]:
+    since = {
+        key: complete_since(customer.metrics, metric, now_ms, customer)
+        for key, metric in catalogue.metrics.items()
+    }
+    return {key: iso_ms(since_ms) for key, since_ms in since.items() if since_ms is not None}
 
 
 def _recent(recommendation: Recommendation) -> RecentRecommendation:

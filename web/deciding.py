@@ -16,18 +16,19 @@ Rules:
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from app.decision.catalogue import CatalogSnapshot, TenantCatalogue
 from app.decision.decide import CustomerView, Decided, decide
+from app.decision.experiments.exposure import newly_assigned
 from app.decision.flow import CompiledFlow
 from app.decision.fold import contacts_of, recommendation_of, reservations_of
-from app.decision.hashing import bucket
 from app.decision.ids import RECOMMENDATION, TRACE, routed_id
 from app.decision.records import TRACE_MAX_BYTES, DecisionMade
-from app.decision.state import Contact, Customer, Shown
+from app.decision.shared import NO_BUDGETS, Budgets
+from app.decision.state import Assigned, Contact, Customer, Shown
 from config.topics import DECISIONS
 from tables.overlays import Overlay
 from tables.publisher import PublishError
@@ -38,7 +39,7 @@ from web.errors import not_found, not_ready, overloaded, pending
 from web.recommend_body import Wanted
 from web.routing import Lease
 from web.submitting import written
-from web.traces import stored_trace
+from web.traces import sampled, stored_trace
 from web.view import encode
 
 #: What `degraded` says of an answer whose decision is not on the log.
@@ -81,13 +82,37 @@ def make_decision(
         raise overloaded()
     now_ms = engine.clock_ms()
     customer = partition.customer(key)
-    contacts = partition.contacts(key, customer, now_ms)
-    made = decide_for(
-        engine, snapshot.tenant(tenant_id), wanted, partition.number, customer, contacts, now_ms
-    )
+    tenant = snapshot.tenant(tenant_id)
+    contacts, assigned = partition.contacts(key, customer, now_ms), partition.assigned(key, customer)
+    view = view_of(wanted.customer_id, customer, contacts, assigned)
+    budgets = partition.budgets_of(tenant, now_ms)
+    made = decide_for(engine, tenant, wanted, partition.number, view, now_ms, budgets)
     if made.decided.decisions or made.decided.trace is not None:
         _lay(engine, lease, snapshot.version, tenant_id, wanted.customer_id, made)
     return made
+
+
+def view_of(
+    customer_id: str,
+    customer: Customer | None,
+    contacts: Sequence[Contact],
+    assigned: Mapping[str, Assigned],
+) -> CustomerView:
+    """What a decision reads of a customer; contacts and assignments of decisions under way included."""
+    if customer is None:
+        return CustomerView(customer_id, contacts=contacts, assigned=assigned, known=False)
+    return CustomerView(
+        customer_id,
+        customer.profile,
+        customer.metrics,
+        contacts,
+        customer.totals.entries,
+        customer.suppressions,
+        customer.recent.entries,
+        customer.recent_since_ms,
+        assigned,
+        known=bool(customer.known_since_ms),
+    )
 
 
 def decide_for(
@@ -95,47 +120,29 @@ def decide_for(
     catalogue: TenantCatalogue,
     wanted: Wanted,
     partition: int,
-    customer: Customer | None,
-    contacts: Sequence[Contact],
+    view: CustomerView,
     now_ms: int,
+    budgets: Budgets = NO_BUDGETS,
 ) -> Underway:
-    """The decision for a customer whose state is given, as of `now_ms`; nothing is written down yet.
+    """The decision for a customer as seen, as of `now_ms`; nothing is written down yet.
+
+    Who may not spend of budgets (a standby) leaves them out: what has one is blocked then.
 
     Raises:
         ApiError: as of `make_decision`.
     """
     flow = flow_for(wanted, catalogue)
-    check_known(flow, customer, wanted.customer_id)
+    check_known(flow, view)
     recommendation_id = routed_id(RECOMMENDATION, partition, now_ms, engine.chance())
-    view = view_of(wanted.customer_id, customer, contacts)
     request = wanted.request
     asked = request.trace
     if not asked and sampled(catalogue, recommendation_id):
         request = msgspec.structs.replace(request, trace=True)
     started_ms = stopwatch_ms()
-    shared = shared_for(engine, catalogue, flow, started_ms)
+    shared = shared_for(engine, catalogue, flow, started_ms, budgets)
     decided = decide(flow, request, view, now_ms, recommendation_id, stopwatch_ms, shared)
     account(engine, catalogue.tenant_id, flow, decided, started_ms, stopwatch_ms())
     return Underway(decided, recommendation_id, flow.flow_id, now_ms, asked)
-
-
-def view_of(customer_id: str, customer: Customer | None, contacts: Sequence[Contact]) -> CustomerView:
-    """What a decision reads of a customer whose state is given."""
-    return CustomerView(
-        customer_id,
-        None if customer is None else customer.profile,
-        {} if customer is None else customer.metrics,
-        contacts,
-        () if customer is None else customer.totals.entries,
-        () if customer is None else customer.suppressions,
-        () if customer is None else customer.recent.entries,
-    )
-
-
-def sampled(catalogue: TenantCatalogue, recommendation_id: str) -> bool:
-    """Whether a decision is in the tenant's sample of traces: always the same for the same id."""
-    rate = catalogue.settings.trace_sample_rate
-    return rate > 0 and bucket(f"trace/{catalogue.tenant_id}", recommendation_id) < rate * 100
 
 
 async def log_decision(
@@ -190,11 +197,10 @@ def flow_for(wanted: Wanted, catalogue: TenantCatalogue) -> CompiledFlow:
     raise not_found("There is no active decision flow.")
 
 
-def check_known(flow: CompiledFlow, customer: Customer | None, customer_id: str) -> None:
+def check_known(flow: CompiledFlow, view: CustomerView) -> None:
     """Raises ApiError, 404, for a customer nobody knows where the flow wants one known."""
-    known = customer is not None and customer.known_since_ms
-    if not known and not flow.allows_unknown:
-        raise not_found(f"Customer {customer_id} is not known.", "customerId")
+    if not view.known and not flow.allows_unknown:
+        raise not_found(f"Customer {view.customer_id} is not known.", "customerId")
 
 
 def _lay(
@@ -214,6 +220,7 @@ def _lay(
             made.trace_id, trace = None, msgspec.Raw(b"null")
         else:
             engine.metrics.traces_total.labels("asked" if made.trace_asked else "sampled").inc()
+    experiment = made.decided.experiment
     record = DecisionRecord(
         tenant_id=tenant_id,
         customer_id=customer_id,
@@ -228,13 +235,25 @@ def _lay(
         reserved=_reserved(made),
         removals=made.decided.removals,
         probability_draws=max([one.selection_draws or 0 for one in made.decided.decisions], default=0),
+        assigned=made.decided.assigned,
+        experiment_id=None if experiment is None else experiment.experiment_id,
+        variant=None if experiment is None else experiment.variant,
         trace_id=made.trace_id,
         trace=trace,
     )
     # Encoded first: an overlay without a record would stay until a later one is folded.
     made.record = encode(record)
     contacts, reserved = tuple(contacts_of(record)), reservations_of(record)
-    overlays.add(Overlay(made.sequence, lease.key, recommendation_of(record), contacts, reserved))
+    overlays.add(
+        Overlay(
+            made.sequence,
+            lease.key,
+            recommendation_of(record),
+            contacts,
+            reserved,
+            newly_assigned(record),
+        )
+    )
 
 
 def _reserved(made: Underway) -> tuple[tuple[int, int], ...]:

@@ -5,17 +5,16 @@ Nothing is written, and no model's failure is counted: asking why changes no lat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
 from app.decision.catalogue import TenantCatalogue
 from app.decision.contacts.reserving import counted_contacts
+from app.decision.decision import CustomerView
 from app.decision.eligibility import eligibility
 from app.decision.entities import Offer
 from app.decision.findings import OfferEligibility
 from app.decision.refusals import Problem
-from app.decision.state import Contact, Customer
+from app.decision.shared import NO_BUDGETS, Budgets
 from web.accounting import shared_for
 from web.customer_body import checked_customer_id
 from web.deciding import check_known, flow_for, stopwatch_ms, view_of
@@ -25,7 +24,7 @@ from web.instants import iso_ms
 from web.query import given, page
 from web.recommend_body import Wanted, read_fields, wanted_of
 from web.routing import lease_customer
-from web.stale import STALE_STATE, standby_for, stored_customer
+from web.stale import STALE_STATE, assigned_of, standby_for, stored_customer
 from web.view import Answer, ApiView, Call, encode
 
 _FIELDS = ("decisionFlowId", "decisionFlowKey", "blueprintKey", "channelId", "channel", "placement")
@@ -65,7 +64,10 @@ class EligibilityView(ApiView):
         partition, now_ms = lease.partition, engine.clock_ms()
         customer = partition.customer(lease.key)
         contacts = partition.contacts(lease.key, customer, now_ms)
-        return Answer(encode(_body(engine, catalogue, asked, customer, contacts, now_ms)))
+        assigned = partition.assigned(lease.key, customer)
+        view = view_of(asked.wanted.customer_id, customer, contacts, assigned)
+        budgets = partition.budgets_of(catalogue, now_ms, asks=False)
+        return Answer(encode(_body(engine, catalogue, asked, view, now_ms, budgets)))
 
     def stale(self, method: str, call: Call, partition: int) -> Answer | None:
         engine = self.engine
@@ -76,7 +78,9 @@ class EligibilityView(ApiView):
         asked = read_asked(call, catalogue)
         customer = stored_customer(copy, call.tenant_id, asked.wanted.customer_id)
         now_ms = engine.clock_ms()
-        body = _body(engine, catalogue, asked, customer, counted_contacts(customer, now_ms), now_ms)
+        contacts = counted_contacts(customer, now_ms)
+        view = view_of(asked.wanted.customer_id, customer, contacts, assigned_of(customer))
+        body = _body(engine, catalogue, asked, view, now_ms, NO_BUDGETS)
         body.degraded = STALE_STATE
         return Answer(encode(body))
 
@@ -100,29 +104,29 @@ def _body(
     engine: Engine,
     catalogue: TenantCatalogue,
     asked: Asked,
-    customer: Customer | None,
-    contacts: Sequence[Contact],
+    view: CustomerView,
     now_ms: int,
+    budgets: Budgets,
 ) -> EligibilityBody:
-    """The answer for a customer whose state is given.
+    """The answer for a customer as seen.
 
     Raises:
         ApiError: 404 without the flow, for an offer nobody knows, and for a customer nobody knows where the
             flow wants one known.
     """
     flow = flow_for(asked.wanted, catalogue)
-    check_known(flow, customer, asked.wanted.customer_id)
+    check_known(flow, view)
     offers = _offers(catalogue, asked.offer)
     found = eligibility(
         flow,
         catalogue,
         offers[asked.offset : asked.offset + asked.limit],
         asked.wanted.request,
-        view_of(asked.wanted.customer_id, customer, contacts),
+        view,
         now_ms,
         engine.chance(),
         stopwatch_ms,
-        shared_for(engine, catalogue, flow, stopwatch_ms()),
+        shared_for(engine, catalogue, flow, stopwatch_ms(), budgets),
     )
     return EligibilityBody(
         customer_id=asked.wanted.customer_id,

@@ -11,6 +11,7 @@ from config.metrics import Metrics
 from config.settings import Settings
 from tables.partition import Partitions
 from tables.publisher import Publisher
+from tables.scoreboard import Scoreboard
 from tables.standby import Standby
 from web.latency_budgets import LatencyBudgets
 
@@ -22,8 +23,9 @@ class Engine:
     `origin_id` names this process in decision records; `clock_ms` is epoch milliseconds; `chance` gives
     12 fresh hexadecimal digits; `lease_holds` says whether the group counts this worker as a member for sure,
     so that its state may be answered from; `owners` is the worker URL of each partition, as the group has it;
-    `standbys` are the partitions copied here, None for a copy that is not open now; `latency_budgets` are the
-    overruns of this worker's flows, `breakers` those of its models.
+    `standbys` are the partitions copied here, None for a copy that is not open now; `scoreboard` is what is
+    known across customers; `latency_budgets` are the overruns of this worker's flows, `breakers` those of its
+    models.
     """
 
     settings: Settings
@@ -31,6 +33,7 @@ class Engine:
     publisher: Publisher
     catalogue: Callable[[], CatalogSnapshot]
     catalogue_ready: Callable[[], bool]
+    scoreboard: Scoreboard
     lease_holds: Callable[[], bool]
     owners: Callable[[], Mapping[int, str]]
     standbys: Callable[[], Mapping[int, Standby | None]]

@@ -40,6 +40,7 @@ class Readiness(msgspec.Struct, rename="camel", omit_defaults=True):
     ready: bool
     catalogue_ready: bool
     catalogue_version: int
+    scoreboard_ready: bool
     partitions_owned: int
     partitions_ready: int
     not_ready: list[Waiting]
@@ -80,11 +81,17 @@ class ReadyView(ApiView):
         waiting = [one for each in owned if (one := _waiting(each, engine.clock_ms(), limit_ms)) is not None]
         waiting += _not_taken(engine)
         catalogue_ready = engine.catalogue_ready()
+        scoreboard_ready = engine.scoreboard.ready
         shared_out = bool(owned or engine.owners())
         state = Readiness(
-            ready=catalogue_ready and shared_out and not waiting and engine.lease_holds(),
+            ready=catalogue_ready
+            and scoreboard_ready
+            and shared_out
+            and not waiting
+            and engine.lease_holds(),
             catalogue_ready=catalogue_ready,
             catalogue_version=engine.catalogue().version,
+            scoreboard_ready=scoreboard_ready,
             partitions_owned=len(owned),
             partitions_ready=max(len(owned) - len(waiting), 0),
             not_ready=waiting,
@@ -112,6 +119,8 @@ class MetricsView(ApiView):
         metrics.waiters.set(sum(len(one.waiters) for one in partitions))
         metrics.overlays.set(sum(len(one.overlays) for one in partitions))
         metrics.outbox_pending.set(sum(len(one.outbox) for one in partitions))
+        metrics.scoreboard_entries.set(len(self.engine.scoreboard))
+        metrics.shared_totals.set(sum(len(one.counters) for one in partitions))
         metrics.http_in_flight.set(self.traffic.in_flight)
         metrics.catalogue_version.set(self.engine.catalogue().version)
         metrics.kafka_silence_seconds.set(_silence_ms(partitions, self.engine.clock_ms()) / 1000)
@@ -145,6 +154,8 @@ def _silence_ms(partitions: Sequence[Partition], now_ms: int) -> int:
 def _why(state: Readiness, shared_out: bool) -> str:
     if not state.catalogue_ready:
         return "The catalogue is not read yet."
+    if not state.scoreboard_ready:
+        return "The scoreboard is not read yet."
     if not shared_out:
         return "The group has not given this worker its partitions yet."
     if not state.not_ready:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from app.decision.contacts.reserving import counted_contacts
-from web.deciding import answered_without_log, decide_for, log_decision, make_decision
+from web.deciding import answered_without_log, decide_for, log_decision, make_decision, view_of
 from web.recommend_answer import render
 from web.recommend_body import read_wanted
 from web.routing import lease_customer
-from web.stale import STALE_STATE, standby_for, stored_customer
+from web.stale import STALE_STATE, assigned_of, standby_for, stored_customer
 from web.view import Answer, ApiView, Call
 
 
@@ -37,8 +37,10 @@ class RecommendView(ApiView):
         wanted = read_wanted(call.body, catalogue)
         customer = stored_customer(copy, call.tenant_id, wanted.customer_id)
         now_ms = engine.clock_ms()
-        contacts = counted_contacts(customer, now_ms)
-        made = decide_for(engine, catalogue, wanted, partition, customer, contacts, now_ms)
+        view = view_of(
+            wanted.customer_id, customer, counted_contacts(customer, now_ms), assigned_of(customer)
+        )
+        made = decide_for(engine, catalogue, wanted, partition, view, now_ms)
         if not answered_without_log(made.decided, catalogue):
             return None
         return Answer(render(made, wanted.customer_id, wanted.debug, STALE_STATE))

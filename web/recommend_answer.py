@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from app.decision.decide import Decision
+from app.decision.decision import ExperimentShown
 from web.deciding import Underway
 from web.instants import iso_ms
 from web.view import encode
@@ -30,6 +31,7 @@ class DecisionBody(msgspec.Struct, rename="camel", omit_defaults=True):
     score_explanation: dict[str, Any]
     interaction_id: str
     placement: str | None = None
+    experiment: ExperimentShown | None = None
 
 
 class Meta(msgspec.Struct, rename="camel", omit_defaults=True):
@@ -122,4 +124,5 @@ def _decision(decision: Decision, recommendation_id: str) -> DecisionBody:
         score_explanation=decision.score_explanation,
         interaction_id=decision_interaction_id(recommendation_id, decision.rank),
         placement=decision.placement_id,
+        experiment=decision.experiment,
     )

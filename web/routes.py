@@ -8,6 +8,7 @@ from faust.web.base import BlueprintManager
 from web.customers import CustomerView
 from web.eligibility import EligibilityView
 from web.engine import Engine
+from web.experiments import ExperimentResultsView
 from web.forwarding import Forwarder
 from web.ingest import IngestView
 from web.operations import HealthView, MetricsView, ReadyView
@@ -28,6 +29,7 @@ VIEWS: tuple[type[ApiView], ...] = (
     TraceView,
     TracesView,
     SimulateView,
+    ExperimentResultsView,
     HealthView,
     ReadyView,
     MetricsView,

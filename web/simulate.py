@@ -85,13 +85,17 @@ def simulated(engine: Engine, lease: Lease, simulation: Simulation) -> Recommend
     now_ms = engine.clock_ms() if simulation.now_ms is None else simulation.now_ms
     customer = partition.customer(lease.key)
     flow = flow_for(wanted, catalogue)
-    if simulation.customer is None:
-        check_known(flow, customer, wanted.customer_id)
-    view = view_of(wanted.customer_id, customer, partition.contacts(lease.key, customer, now_ms))
+    contacts, assigned = (
+        partition.contacts(lease.key, customer, now_ms),
+        partition.assigned(lease.key, customer),
+    )
+    view = view_of(wanted.customer_id, customer, contacts, assigned)
     if simulation.customer is not None:
-        view.profile = changed_profile(view.profile, simulation.customer)
+        view.profile, view.known = changed_profile(view.profile, simulation.customer), True
+    check_known(flow, view)
     recommendation_id = routed_id(SIMULATION, partition.number, now_ms, engine.chance())
-    shared = shared_for(engine, catalogue, flow, stopwatch_ms())
+    budgets = partition.budgets_of(catalogue, now_ms, asks=False)
+    shared = shared_for(engine, catalogue, flow, stopwatch_ms(), budgets)
     decided = decide(flow, wanted.request, view, now_ms, recommendation_id, stopwatch_ms, shared)
     made = Underway(decided, recommendation_id, flow.flow_id, now_ms)
     answer = answer_of(made, wanted.customer_id, wanted.debug, None)

@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from app.decision.state import Customer, Recommendation
+from app.decision.state import Assigned, Customer, Recommendation
 from tables.codec import load_customer
 from tables.layout import customer_key
 from tables.standby import Standby
@@ -35,6 +35,11 @@ def stored_customer(standby: Standby, tenant_id: str, customer_id: str) -> Custo
         StoreError, MissingValueError: it cannot be read.
     """
     return load_customer(customer_key(tenant_id, customer_id), standby.store.get)
+
+
+def assigned_of(customer: Customer | None) -> dict[str, Assigned]:
+    """The variants that a copy's customer has, by experiment id; none of one it does not know."""
+    return {} if customer is None else customer.assigned
 
 
 def stored_recommendations(customer: Customer | None) -> list[Recommendation]:

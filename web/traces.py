@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import msgspec
 
+from app.decision.catalogue import TenantCatalogue
+from app.decision.hashing import bucket
 from app.decision.ids import TRACE, parse_routed_id
 from app.decision.refusals import Problem
 from app.decision.state import Recommendation
@@ -123,6 +125,12 @@ def _entry(one: Recommendation, trace_id: str) -> TraceEntry:
 def _horizon_ms(engine: Engine, call: Call) -> int:
     """The instant since which the tenant's traces are served, epoch ms."""
     return engine.clock_ms() - engine.catalogue().tenant(call.tenant_id).settings.trace_retention_ms
+
+
+def sampled(catalogue: TenantCatalogue, recommendation_id: str) -> bool:
+    """Whether a decision is in the tenant's sample of traces: always the same for the same id."""
+    rate = catalogue.settings.trace_sample_rate
+    return rate > 0 and bucket(f"trace/{catalogue.tenant_id}", recommendation_id) < rate * 100
 
 
 def shown_trace(

@@ -12,23 +12,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from app.decision.budgets import Allowance, allowances
 from app.decision.entities import (
     BehaviouralMetric,
     ContactPolicy,
+    Creative,
     DecisionFlow,
     Entity,
+    Model,
+    Offer,
     OutcomeType,
     TenantSettings,
 )
+from app.decision.evidence import Learner
+from app.decision.experiments.compiled import compile_experiments
 from app.decision.flow import CompiledFlow, Surroundings
 from app.decision.index import EntityIndex, EntityKey
-from app.decision.metrics import CompiledMetric, compile_metric
+from app.decision.metrics import CompiledMetric, compile_metric, countable
 from app.decision.outcomes import OUTCOME_ALIASES, SYSTEM_OUTCOMES, canonical_event_type
 from app.decision.policies import SuppressionIndex, index_suppressions, suppressions_for
 from app.decision.problems import Problem
 from app.decision.references import check_tenant, users_of
 from app.decision.routing import ChannelChoice, Router
 from app.decision.scopes import Standing
+from app.decision.scoring.scorer import learners
 from app.decision.segments import compile_segments
 from app.decision.state import Suppression
 from app.decision.validation import load_entity
@@ -53,8 +60,11 @@ class TenantCatalogue(EntityIndex):
         "_by_event_type",
         "_outcomes",
         "_router",
+        "budgets",
         "entities",
+        "experiments",
         "flows",
+        "learners",
         "metrics",
         "segments",
         "settings",
@@ -81,7 +91,9 @@ class TenantCatalogue(EntityIndex):
         by_reference = self._compile_metrics()
         #: The filters of the active segments, by id.
         self.segments = compile_segments(self)
-        surroundings = Surroundings(tenant_id, self.settings, by_reference, self.segments)
+        #: The experiments that can run whole, of any status.
+        self.experiments = compile_experiments(self)
+        surroundings = Surroundings(tenant_id, self.settings, by_reference, self.segments, self.experiments)
         #: Active decision flows by id.
         self.flows: Mapping[str, CompiledFlow] = {
             flow.id: CompiledFlow(flow, self, surroundings)
@@ -95,6 +107,12 @@ class TenantCatalogue(EntityIndex):
         #: Outcome keys that `suppressions_of` may have an answer for.
         self.suppressing_outcomes = frozenset(self.suppressions)
         self._router = Router(self, self.flows)
+        #: What the budgets of active offers and creatives allow, by `offer/<id>` and `creative/<id>`.
+        self.budgets: Mapping[str, Allowance] = allowances(
+            self.all("offers", Offer), self.all("creatives", Creative)
+        )
+        #: Active models that learn from observations, by the key of what they learn.
+        self.learners: Mapping[str, Learner] = learners(self.all("models", Model))
 
     def _compile_metrics(self) -> Mapping[str, CompiledMetric]:
         """Fill `metrics` and what `metrics_for` answers; returns the metrics by id and by key."""
@@ -102,7 +120,7 @@ class TenantCatalogue(EntityIndex):
         by_reference: dict[str, CompiledMetric] = {}
         by_event_type: dict[str, list[CompiledMetric]] = {}
         for metric in self.all("behavioral-metrics", BehaviouralMetric):
-            if metric.status != "active":
+            if metric.status != "active" or not countable(metric):
                 continue
             compiled = metrics[metric.key] = compile_metric(metric)
             by_reference[metric.id] = by_reference[metric.key] = compiled

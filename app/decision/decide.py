@@ -4,7 +4,8 @@ Rules of this module:
 
 1.  Pure: the same arguments give the same decision. Time, chance and the stopwatch are arguments.
 2.  The stages, in order: inventory and creatives, enrich, compute, filter (exclusions, qualification,
-    consent, contact policies, filters), score, rank (with the policies' second pass), render. The contact
+    consent, contact policies, filters), score, experiment, rank (with the policies' second pass), render. The
+    contact
     policies' view of the customer is taken once and carried through, so that the two passes cannot disagree.
 3.  Nothing here fails for what a customer or a request holds. No candidate left is an answer.
 4.  Without a trace nothing is paid for one: computed values are worked out when a stage first asks for
@@ -25,6 +26,7 @@ from app.decision.decision import (
     PlacementRequest,
 )
 from app.decision.enrichment import enrich
+from app.decision.experiments.stage import Arms
 from app.decision.filtering import (
     apply_filters,
     apply_policies,
@@ -34,7 +36,7 @@ from app.decision.filtering import (
 )
 from app.decision.flow import CompiledFlow
 from app.decision.formula import Value
-from app.decision.knowing import knowledge
+from app.decision.knowing import everything, knowledge
 from app.decision.known import Known
 from app.decision.offer_values import OfferValues
 from app.decision.ordering import Ordering, ordering_of
@@ -93,23 +95,27 @@ def decide(
         watch.lap("compute")
     context = ScoringContext(offers.environment, shared, salt, probe)
     known = knowledge(flow, request, customer, environment, offers, context, now_ms)
-    assessment = flow.policies.assess(customer, environment, now_ms, known.in_segment, shared.budgets)
+    readable = everything(flow, environment, customer, now_ms)
+    assessment = flow.policies.assess(customer, readable, now_ms, known.in_segment, shared.budgets)
     verdicts = None if fallback else flow.rules.verdicts(known)
     after_qualification, after_contact_policy = _filter(
         flow, request, customer, shelves, known, assessment, verdicts
     )
     if watch:
         watch.lap("filter")
-    scorer = flow.scorer
+    arms = _arms(flow, customer, now_ms, ordering, held_out)
+    scorer = flow.scorer if arms is None or held_out else arms.scorer(flow.scorer)
     method = method_of(ordering, scorer, context)
     for shelf in shelves:
         score(shelf, flow, method, verdicts, context)
+        if arms is not None:
+            arms.choose_creatives(shelf, request.trace)
     if watch:
         watch.lap("score")
     floor = scorer.floor if ordering is Ordering.SCORE else 0.0
     ranking = Ranking(flow, request, assessment, floor, explorer(scorer, method, shared.evidence, salt))
     filled = [ranking.fill(shelf) for shelf in shelves]
-    decisions = tuple([_render(ranked, offers, scorer, method, context) for ranked in ranking.ranked])
+    decisions = tuple([_render(ranked, offers, scorer, method, context, arms) for ranked in ranking.ranked])
     if watch:
         watch.lap("rank")
     return Decided(
@@ -122,6 +128,8 @@ def decide(
         degraded=LATENCY_FALLBACK if fallback else None,
         control_group=held_out,
         asked_models=context.asked,
+        assigned={} if arms is None else arms.to_remember(decisions),
+        experiment=None if arms is None else arms.flow_shown(),
         trace=(
             write_trace(request, customer, environment, computed, shelves, filled, method, watch)
             if watch
@@ -160,6 +168,15 @@ def _filter(
     return qualified, left
 
 
+def _arms(
+    flow: CompiledFlow, customer: CustomerView, now_ms: int, ordering: Ordering, held_out: bool
+) -> Arms | None:
+    """The customer's part in the flow's experiments; None where there are none, or it fell back."""
+    if flow.experiments is None or ordering is Ordering.LISTED:
+        return None
+    return Arms(flow.experiments, customer, now_ms, held_out)
+
+
 def _removals(shelves: list[Shelf]) -> dict[str, int]:
     """How many candidates went for each reason."""
     counts: dict[str, int] = {}
@@ -172,7 +189,12 @@ def _removals(shelves: list[Shelf]) -> dict[str, int]:
 
 
 def _render(
-    ranked: Ranked, offers: OfferValues, scorer: Scorer, method: Method, context: ScoringContext
+    ranked: Ranked,
+    offers: OfferValues,
+    scorer: Scorer,
+    method: Method,
+    context: ScoringContext,
+    arms: Arms | None,
 ) -> Decision:
     """A chosen candidate as the caller gets it."""
     scored = ranked.scored
@@ -198,6 +220,7 @@ def _render(
         selection_draws=ranked.draws,
         implicit_contact=channel.implicit,
         reservation_ms=0 if channel.implicit else channel.reservation_ms,
+        experiment=None if arms is None else arms.shown(candidate),
         model_id=learning,
         features=() if learning is None else scorer.estimator.features(context.row(candidate)),
     )

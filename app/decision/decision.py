@@ -73,7 +73,11 @@ class CustomerView(msgspec.Struct):
     totals: Sequence[ContactTotal] = ()
     suppressions: Sequence[Suppression] = ()
     recent: Sequence[RecentEvent] = ()
+    #: As of `Customer`: all events of this instant and later are among `recent`.
+    recent_since_ms: int = 0
     assigned: Mapping[str, Assigned] = {}
+    #: Whether a profile, event or response ever made the customer known.
+    known: bool = True
 
 
 class ExperimentShown(msgspec.Struct, frozen=True, rename="camel"):
@@ -107,6 +111,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     implicit_contact: bool
     #: How long the decision reserves its contact, ms; 0 when it does not.
     reservation_ms: int = 0
+    #: That of its creative, else that of the scoring.
     experiment: ExperimentShown | None = None
     #: The key of a model that learns from what comes of it, and the values of the model's fields.
     model_id: str | None = None
@@ -130,6 +135,8 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     control_group: bool = False
     #: New assignments by experiment id, for the decision record.
     assigned: dict[str, str] = {}
+    #: The experiment between scorings that all decisions are part of.
+    experiment: ExperimentShown | None = None
     #: The models asked, by id, each with whether it failed or overran: for the caller's breakers.
     asked_models: dict[str, bool] = {}
     trace: Trace | None = None

@@ -25,7 +25,7 @@ from app.decision.entities import Channel, ContactPolicy, Creative, Entity, Offe
 from app.decision.findings import CreativeEligibility, Finding, OfferEligibility
 from app.decision.flow import CompiledFlow
 from app.decision.index import EntityIndex
-from app.decision.knowing import knowledge
+from app.decision.knowing import everything, knowledge
 from app.decision.known import Known
 from app.decision.offer_values import OfferValues
 from app.decision.plain import plain_fields
@@ -80,7 +80,8 @@ def eligibility(
     values = OfferValues(environment)
     context = ScoringContext(values.environment, shared, salt, probe)
     known = knowledge(flow, request, customer, environment, values, context, now_ms)
-    assessment = flow.policies.assess(customer, environment, now_ms, known.in_segment, shared.budgets)
+    readable = everything(flow, environment, customer, now_ms)
+    assessment = flow.policies.assess(customer, readable, now_ms, known.in_segment, shared.budgets)
     inspection = _Inspection(flow, index, request, customer, now_ms, known, assessment)
     wanted = {offer.id for offer in offers}
     creatives: dict[str, list[tuple[Creative, Channel]]] = {}

@@ -7,7 +7,8 @@ Rules of this module:
     `time.now_ms` the instant of the decision, which formulas call `now`.
 2.  Tags and consent come before attributes of the same name.
 3.  A metric is read when something asks for it, so a request pays only for those its rules use. One that
-    the customer has no events for is 0; one that the tenant does not have is missing.
+    the customer has no window of is counted from the recent events, once a request. Without events a
+    count, sum and distinct is 0, any other missing; so is one that the tenant does not have.
 4.  What a flow does not list in `enrich` is missing, see `visibility`.
 """
 
@@ -18,7 +19,7 @@ from typing import Any
 
 from app.decision.conditions import Environment
 from app.decision.decision import CustomerView, DecisionRequest
-from app.decision.metrics import CompiledMetric, read
+from app.decision.metrics import CompiledMetric, Past, complete_since, read, window_of
 from app.decision.state import Profile, Window
 from app.decision.visibility import Visible
 
@@ -71,23 +72,49 @@ class CustomerFields:
 class MetricFields:
     """`metrics.*`: the figures of one customer at one instant."""
 
-    __slots__ = ("_metrics", "_now_ms", "_windows")
+    __slots__ = ("_found", "_metrics", "_now_ms", "_past", "_windows")
 
     def __init__(
-        self, metrics: Mapping[str, CompiledMetric], windows: Mapping[str, Window], now_ms: int
+        self,
+        metrics: Mapping[str, CompiledMetric],
+        windows: Mapping[str, Window],
+        past: Past,
+        now_ms: int,
     ) -> None:
         self._metrics = metrics
         self._windows = windows
+        self._past = past
         self._now_ms = now_ms
+        #: Windows counted from the past, by the metric's key; made when the first is needed.
+        self._found: dict[str, Window] | None = None
 
     def get(self, name: str, /) -> object:
-        """The figure now; None when the tenant has no such metric."""
+        """The figure now; None when it is missing, or the tenant has no such metric."""
         metric = self._metrics.get(name)
-        return None if metric is None else read(self._windows.get(metric.key), metric, self._now_ms)
+        return None if metric is None else read(self._window(metric), metric, self._now_ms)
+
+    def _window(self, metric: CompiledMetric) -> Window:
+        window = self._windows.get(metric.key)
+        if window is not None and window.fingerprint == metric.fingerprint:
+            return window
+        if self._found is None:
+            self._found = {}
+        window = self._found.get(metric.key)
+        if window is None:
+            window = self._found[metric.key] = window_of(self._windows, metric, self._past)
+        return window
 
     def all(self) -> dict[str, object]:
         """Every figure, by the metric's key."""
         return {metric.key: self.get(name) for name, metric in self._metrics.items()}
+
+    def incomplete(self) -> dict[str, int]:
+        """Since when (epoch ms) figures miss nothing, by the metric's key, where they may miss something."""
+        since = {
+            metric.key: complete_since(self._windows, metric, self._now_ms, self._past)
+            for metric in self._metrics.values()
+        }
+        return {key: since_ms for key, since_ms in since.items() if since_ms is not None}
 
 
 def enrich(visible: Visible, request: DecisionRequest, customer: CustomerView, now_ms: int) -> Environment:
@@ -101,7 +128,7 @@ def enrich(visible: Visible, request: DecisionRequest, customer: CustomerView, n
     """
     return {
         "customer": CustomerFields(customer.profile, visible.customer),
-        "metrics": MetricFields(visible.metrics, customer.metrics, now_ms),
+        "metrics": MetricFields(visible.metrics, customer.metrics, customer, now_ms),
         "attributes": request.attributes,
         "context": request.context,
         "time": {"now_ms": now_ms},
@@ -118,7 +145,7 @@ def known_of(metrics: Mapping[str, CompiledMetric], customer: CustomerView, now_
     """
     return {
         "customer": CustomerFields(customer.profile),
-        "metrics": MetricFields(metrics, customer.metrics, now_ms),
+        "metrics": MetricFields(metrics, customer.metrics, customer, now_ms),
     }
 
 
@@ -129,4 +156,7 @@ def enriched_values(environment: Environment) -> dict[str, Any]:
         fields = environment[namespace]
         if isinstance(fields, CustomerFields | MetricFields):
             values.update({f"{namespace}.{name}": value for name, value in fields.all().items()})
+        if isinstance(fields, MetricFields):
+            since = fields.incomplete()
+            values.update({f"metrics.{key}.completeSinceMs": since_ms for key, since_ms in since.items()})
     return values

@@ -35,6 +35,7 @@ from app.decision.entities import (
     QualificationRule,
     TenantSettings,
 )
+from app.decision.experiments.compiled import NO_EXPERIMENTS, Experiments
 from app.decision.filters import FilterBoard, creative_fields, offer_fields
 from app.decision.hashing import bucket
 from app.decision.index import EntityIndex
@@ -63,14 +64,15 @@ class Surroundings(msgspec.Struct, frozen=True):
     metrics: Mapping[str, CompiledMetric] = {}
     #: The filters of the active segments, by id.
     segments: Mapping[str, Condition] = {}
+    experiments: Experiments = NO_EXPERIMENTS
 
 
 class CompiledFlow:
     """A decision flow ready to decide with."""
 
     __slots__ = (
-        "_computing", "_creatives", "_fallbacks", "_index", "_offers", "_pools", "definition", "filters",
-        "flow_id", "policies", "rules", "scorer", "surroundings", "visible",
+        "_computing", "_creatives", "_fallbacks", "_index", "_offers", "_pools", "definition", "experiments",
+        "filters", "flow_id", "policies", "rules", "scorer", "surroundings", "visible",
     )  # fmt: skip
 
     def __init__(self, flow: DecisionFlow, index: EntityIndex, surroundings: Surroundings) -> None:
@@ -90,6 +92,8 @@ class CompiledFlow:
         self._index = index
         active = [offer for offer in index.all("offers", Offer) if self._is_active(offer)]
         self._offers = {offer.id: offer for offer in active if self.offers_it(offer)}
+        #: None when there is none.
+        self.experiments = surroundings.experiments.of_flow(flow.experiment_id, self._offers)
         listed = [index.id_of("offers", reference) for reference in flow.fallback_offer_ids]
         places = {offer_id: place for place, offer_id in reversed(list(enumerate(listed)))}
         #: The fallback offers, each with its place among them.

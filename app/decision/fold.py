@@ -17,15 +17,19 @@ Rules:
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from app.decision.catalogue import CatalogSnapshot
 from app.decision.contacts.appending import add_contact
 from app.decision.contacts.reserving import free_expired, reserve
+from app.decision.experiments.exposure import VariantEvent, decision_variants
 from app.decision.idempotency import remember, seen_entry
 from app.decision.ids import stable_hash
-from app.decision.metrics import field_value, observe
+from app.decision.metrics import observe_all
 from app.decision.observations import Observation, shown_impression
+from app.decision.recent import keep_event
 from app.decision.records import (
     FUTURE_LIMIT_MS,
     DecisionMade,
@@ -66,12 +70,16 @@ class Clock(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What became of a record; what respond and ingest answer with. `evidence` is what it lets be learned."""
+    """What became of a record; what respond and ingest answer with.
+
+    `evidence` is what it lets be learned, `variants` what experiments count.
+    """
 
     status: str
     interaction_id: str = ""
     refused: Refused | None = None
     evidence: tuple[Observation, ...] = ()
+    variants: tuple[VariantEvent, ...] = ()
 
 
 _RECORDED = Verdict(RECORDED)
@@ -95,13 +103,23 @@ def fold_event(customer: Customer, event: Event, written_ms: int, clock: Clock) 
     ):
         return _DUPLICATE
     know(customer, at_ms, clock)
-    data = event.data or {}
-    metrics = clock.catalogue.tenant(customer.tenant_id).metrics_for(event.type or "")
-    for metric in metrics:
-        value = field_value(metric, data)
-        if value is not None:
-            observe(customer.metrics, metric, at_ms, value)
+    count_event(customer, event.type or "", at_ms, event.data or {}, clock)
     return _RECORDED
+
+
+def count_event(customer: Customer, event_type: str, at_ms: int, data: dict[str, Any], clock: Clock) -> None:
+    """Count an event into every metric of its type, and keep it for metrics to come.
+
+    Args:
+        customer: owned by this fold.
+        event_type: of an outcome `outcome.<key>`.
+        at_ms: when it happened.
+        data: what it said.
+        clock: the batch's.
+    """
+    tenant = clock.catalogue.tenant(customer.tenant_id)
+    observe_all(customer.metrics, tenant.metrics_for(event_type), at_ms, data, customer)
+    keep_event(customer, event_type, at_ms, data, tenant.metrics, clock.now_ms)
 
 
 def fold_decision(customer: Customer, decision: DecisionMade, clock: Clock) -> Verdict:
@@ -115,14 +133,14 @@ def fold_decision(customer: Customer, decision: DecisionMade, clock: Clock) -> V
     sweep(customer, clock)
     if decision.reserved:
         reserve(customer, reservations_of(decision), clock.now_ms)
-    if not decision.contact_ranks:
-        return _RECORDED
     for contact in contacts_of(decision):
         add_contact(customer, contact, clock.now_ms)
+    variants = decision_variants(customer, decision, clock.catalogue.tenant(customer.tenant_id).experiments)
+    if not decision.contact_ranks and not variants:
+        return _RECORDED
     named = decision.recommendation_id
-    return Verdict(
-        RECORDED, evidence=tuple([shown_impression(shown, named) for shown in _implicit(decision)])
-    )
+    shown = tuple([shown_impression(shown, named) for shown in _implicit(decision)])
+    return Verdict(RECORDED, evidence=shown, variants=variants)
 
 
 def recommendation_of(decision: DecisionMade) -> Recommendation:
@@ -133,6 +151,8 @@ def recommendation_of(decision: DecisionMade) -> Recommendation:
         decision_flow_id=decision.decision_flow_id,
         shown=decision.shown,
         trace_id=decision.trace_id,
+        experiment_id=decision.experiment_id,
+        variant=decision.variant,
     )
 
 

@@ -33,6 +33,8 @@ SINGLE_REFERENCES: Mapping[str, Mapping[str, str]] = {
     "placements": {"channel_id": "channels"},
     "offers": {"category_id": "categories", "sub_category_id": "categories"},
     "creatives": {"offer_id": "offers", "channel_id": "channels", "placement_id": "placements"},
+    "experiments": {"offer_id": "offers"},
+    "decision-flows": {"experiment_id": "experiments"},
 }
 
 

@@ -12,6 +12,15 @@ from app.decision.scoring.context import ScoringContext
 from app.decision.segments import Memberships
 
 
+def everything(
+    flow: CompiledFlow, environment: Environment, customer: CustomerView, now_ms: int
+) -> Environment:
+    """What contact policies read: they are the tenant's, so what the flow may not know counts too."""
+    if not flow.definition.enrich.fields:
+        return environment
+    return {**environment, **known_of(flow.surroundings.metrics, customer, now_ms)}
+
+
 def knowledge(
     flow: CompiledFlow,
     request: DecisionRequest,

@@ -14,7 +14,15 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from app.decision.refusals import Problem, Refused, invalid, refusal
-from app.decision.state import RESERVATION_MAX_MS, AttributeValue, Features, ModelKey, Shown, StoredId
+from app.decision.state import (
+    ASSIGNED_MAX,
+    RESERVATION_MAX_MS,
+    AttributeValue,
+    Features,
+    ModelKey,
+    Shown,
+    StoredId,
+)
 
 #: Events this far ahead of the fold's clock are dead-lettered: a wrong clock must not poison windows.
 FUTURE_LIMIT_MS = 24 * 3_600_000
@@ -44,7 +52,7 @@ TRACE_MAX_BYTES = 2 * 1024 * 1024
 SHOWN_MAX_BYTES = 7 * 256 * 1024
 
 #: So many shown are within SHOWN_MAX_BYTES as state keeps them, whatever their ids and features.
-SHOWN_SMALL = 375
+SHOWN_SMALL = 85
 
 #: Consents in one write, and in one profile.
 CONSENTS_MAX = 200
@@ -84,9 +92,11 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     outcome: StoredId | None = None
     contact: bool = False
     positive: bool = False
-    #: As of the decision, see `Shown`.
+    #: As of the decision, see `Shown` and `Recommendation`.
     experiment_id: StoredId | None = None
     variant: StoredId | None = None
+    flow_experiment_id: StoredId | None = None
+    flow_variant: StoredId | None = None
     model_id: ModelKey | None = None
     features: Features = ()
 
@@ -151,6 +161,11 @@ class DecisionMade(msgspec.Struct, rename="camel"):
     removals: dict[str, int] = {}
     #: From how many draws the selection probabilities were estimated; 0 when they are exact.
     probability_draws: Count = 0
+    #: The variant of each experiment that the customer is assigned anew, by experiment id.
+    assigned: Annotated[dict[Reference, Reference], msgspec.Meta(max_length=ASSIGNED_MAX)] = {}
+    #: The experiment between scorings that all of it is part of.
+    experiment_id: StoredId | None = None
+    variant: StoredId | None = None
     trace_id: StoredId | None = None
     #: The trace as it is served, already JSON.
     trace: msgspec.Raw = msgspec.Raw(b"null")

@@ -22,12 +22,14 @@ from app.decision.entities import (
     Creative,
     DecisionFlow,
     Entity,
+    Experiment,
     Offer,
     QualificationRule,
     Scope,
     Scoring,
     Segment,
 )
+from app.decision.experiments.checking import flow_problems, references_of, tenant_problems
 from app.decision.filters import fields_of_filters
 from app.decision.flow_reading import metric_references, reading_problems
 from app.decision.formula import compile_formula
@@ -98,6 +100,8 @@ def _references(kind: str, entity: Entity) -> Iterator[_Reference]:
     if isinstance(entity, Category):
         for path, metric in formula_metrics(entity):
             yield path, metric, "behavioral-metrics"
+    if isinstance(entity, Experiment):
+        yield from references_of(entity)
     if isinstance(entity, QualificationRule):
         rule = compile_rule(entity)
         if not isinstance(rule, list):
@@ -167,6 +171,12 @@ def _disagreements(at: str, entity: Entity, index: EntityIndex) -> Iterator[Prob
         yield from _flow_routes(at, entity, index)
         yield from _scoring(f"{at}.scoring", entity.scoring, index)
         yield from reading_problems(at, entity, index)
+        yield from flow_problems(at, entity, index)
+    elif isinstance(entity, Experiment):
+        yield from tenant_problems(at, entity, index)
+        for i, variant in enumerate(entity.variants):
+            if variant.scoring is not None:
+                yield from _scoring(f"{at}.variants[{i}].scoring", variant.scoring, index)
 
 
 def _category_depth(at: str, category: Category, index: EntityIndex) -> Iterator[Problem]:

@@ -19,6 +19,7 @@ from app.decision.catalogue import TenantCatalogue
 from app.decision.contacts.appending import add_contact
 from app.decision.contacts.reserving import report
 from app.decision.entities import OutcomeType
+from app.decision.experiments.exposure import response_variants
 from app.decision.fold import (
     CONFLICT,
     DUPLICATE,
@@ -27,13 +28,13 @@ from app.decision.fold import (
     REFUSED,
     Clock,
     Verdict,
+    count_event,
     future,
     know,
     sweep,
 )
 from app.decision.idempotency import remember, seen_entry
 from app.decision.ids import INTERACTION, stable_hash
-from app.decision.metrics import field_value, observe
 from app.decision.observations import Observation, first_positive, responded
 from app.decision.records import FUTURE_LIMIT_MS, Response, Target, decode_response, epoch_ms
 from app.decision.refusals import Problem, Refused
@@ -82,7 +83,8 @@ def fold_response(
             return Verdict(status, interaction_id)
         remember(customer, Seen(key_hash, clock.now_ms, fingerprint))
     evidence = _take_effect(customer, response, target, at_ms, clock)
-    return Verdict(RECORDED, interaction_id, evidence=evidence)
+    variants = response_variants(customer, target, at_ms, tenant.experiments)
+    return Verdict(RECORDED, interaction_id, evidence=evidence, variants=variants)
 
 
 def _take_effect(
@@ -97,7 +99,7 @@ def _take_effect(
     if target.contact:
         _add_contact(customer, target, at_ms, clock)
         evidence = (responded("impression", target),)
-    _observe_outcome(customer, response, target, at_ms, tenant)
+    _observe_outcome(customer, response, target, at_ms, clock)
     if outcome in tenant.suppressing_outcomes:
         found = tenant.suppressions_of(outcome, standing_of(target, tenant), at_ms)
         suppress(customer, found, clock.now_ms)
@@ -109,17 +111,14 @@ def _take_effect(
 
 
 def _observe_outcome(
-    customer: Customer, response: Response, target: Target, at_ms: int, tenant: TenantCatalogue
+    customer: Customer, response: Response, target: Target, at_ms: int, clock: Clock
 ) -> None:
     data = {
         "conversionValue": response.conversion_value,
         "offerId": target.offer_id,
         "channelId": target.channel_id,
     }
-    for metric in tenant.metrics_for(f"outcome.{target.outcome or ''}"):
-        value = field_value(metric, data)
-        if value is not None:
-            observe(customer.metrics, metric, at_ms, value)
+    count_event(customer, f"outcome.{target.outcome or ''}", at_ms, data, clock)
 
 
 def standing_of(target: Target, tenant: TenantCatalogue) -> Standing:

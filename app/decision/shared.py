@@ -22,8 +22,8 @@ class Evidence(Protocol):
     def tally(self, key: str, /) -> Tally:
         """The evidence for a key; nothing for one that nobody has heard of."""
 
-    def weights(self, model_id: str, /) -> object | None:
-        """What a model that learns has learnt; None before it has."""
+    def weights(self, model_key: str, /) -> bytes | None:
+        """What a model that learns has learnt, by its key; the same object until it learns more."""
 
 
 class Budgets(Protocol):
@@ -37,13 +37,16 @@ class _NoEvidence:
     def tally(self, key: str, /) -> Tally:
         return NOTHING
 
-    def weights(self, model_id: str, /) -> object | None:
+    def weights(self, model_key: str, /) -> bytes | None:
         return None
 
 
 class _NoBudgets:
     def room(self, key: str, /) -> int:
         return 0
+
+
+NO_BUDGETS: Budgets = _NoBudgets()
 
 
 class Shared(msgspec.Struct, frozen=True):
@@ -54,7 +57,7 @@ class Shared(msgspec.Struct, frozen=True):
     """
 
     evidence: Evidence = _NoEvidence()
-    budgets: Budgets = _NoBudgets()
+    budgets: Budgets = NO_BUDGETS
     bypassed: frozenset[str] = frozenset()
     fallback: bool = False
 

@@ -5,7 +5,7 @@ Rules of this module:
 1.  A `Customer` is the unit of change: one fold owns it at a time, replaces its parts, and everything
     that changed is committed together (see `tables/`).
 2.  Instants are epoch milliseconds (`*_ms`); nothing here reads a clock.
-3.  Every list has a bound. Long ones are `Log`s (see `segments`), so that one more entry rewrites at most
+3.  Every list has a bound. Long ones are `Log`s (see `log`), so that one more entry rewrites at most
     one segment. Contacts are in fold order, not in time order: an impression may be reported late.
 """
 
@@ -15,7 +15,8 @@ from typing import Annotated
 
 import msgspec
 
-from app.decision.customer_log import Log
+from app.decision.log import Log
+from app.decision.windows import Window as Window
 
 DAY_MS = 86_400_000
 
@@ -49,6 +50,11 @@ SUPPRESSIONS_MAX = 500
 #: Events are kept for this long, the last so many, so that a new metric can count them.
 RECENT_WINDOW_MS = 30 * DAY_MS
 RECENT_MAX = 50
+#: The JSON of a larger event's data is not kept with it.
+RECENT_DATA_BYTES = 1_024
+
+#: Experiments that a customer is assigned a variant of; past it the oldest are forgotten.
+ASSIGNED_MAX = 100
 
 #: Positive responses to decisions, so that each decision is credited once; the last so many.
 CREDITED_MAX = 50
@@ -87,13 +93,6 @@ class Profile(msgspec.Struct, frozen=True, array_like=True):
     time_zone: str | None = None
     locale: str | None = None
     updated_ms: int = 0
-
-
-class Window(msgspec.Struct, array_like=True):
-    """One metric's buckets: index (event time // width) to value. Width 0: all time, in bucket 0."""
-
-    width_ms: int
-    buckets: dict[int, float] = {}
 
 
 class Contact(msgspec.Struct, frozen=True, array_like=True):
@@ -156,7 +155,7 @@ class Assigned(msgspec.Struct, frozen=True, array_like=True):
     converted_ms: int = 0
 
 
-class RecentEvent(msgspec.Struct, frozen=True, array_like=True):
+class RecentEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An event as it was counted; `data` is its JSON, empty when it was too large to keep."""
 
     at_ms: int
@@ -185,13 +184,18 @@ class Shown(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Recommendation(msgspec.Struct, frozen=True, array_like=True):
-    """The ordered result of one recommend call."""
+    """The ordered result of one recommend call.
+
+    `experiment_id` and `variant` name the experiment between scorings that all of it is part of.
+    """
 
     recommendation_id: str
     at_ms: int
     decision_flow_id: str
     shown: tuple[Shown, ...]
     trace_id: str | None = None
+    experiment_id: StoredId | None = None
+    variant: StoredId | None = None
 
 
 class Seen(msgspec.Struct, frozen=True, array_like=True):
@@ -231,6 +235,7 @@ class Customer:
         "profile",
         "profile_changed",
         "recent",
+        "recent_since_ms",
         "recommendations",
         "rekeyed",
         "reserved",
@@ -261,6 +266,8 @@ class Customer:
         #: Contacts that `contacts` no longer holds.
         self.totals: Log[ContactTotal] = Log(TOTAL_SEGMENT)
         self.recent: Log[RecentEvent] = Log(RECENT_SEGMENT)
+        #: All events of this instant and later are among `recent`; 0 when all there ever were are.
+        self.recent_since_ms = 0
         self.reserved: list[Reserved] = []
         self.suppressions: list[Suppression] = []
         #: By experiment id.

@@ -116,6 +116,8 @@ def _from_recommendation(
         attribution="recommendation",
         experiment_id=shown.experiment_id,
         variant=shown.variant,
+        flow_experiment_id=recommendation.experiment_id,
+        flow_variant=recommendation.variant,
         model_id=shown.model_id,
         features=shown.features,
     )

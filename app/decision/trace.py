@@ -23,8 +23,8 @@ class CandidateTrace(msgspec.Struct, frozen=True, kw_only=True, rename="camel", 
     channel_id: str
     placement_id: str | None = None
     verdict: str
-    #: Of a removed one: the stage (inventory, qualify, consent, contact_policy, filter, rank), the kind of
-    #: rule or policy, its id, and what was compared.
+    #: Of a removed one: the stage (inventory, qualify, consent, contact_policy, filter, experiment, rank),
+    #: the kind of rule or policy, its id, and what was compared.
     stage: str | None = None
     reason: str | None = None
     rule_id: str | None = None

@@ -31,6 +31,8 @@ from app.decision.trace import (
 
 #: Of a score's explanation. An expression's text would come again with each of hundreds of candidates.
 _SAID_ELSEWHERE = frozenset({"finalScore", "fit", "expression"})
+#: What the rank stage reports.
+_AFTER_SCORE = ("experiment", "rank")
 
 
 class Stopwatch:
@@ -107,7 +109,7 @@ def write_trace(
                     _in_words(one)
                     for shelf in shelves
                     for one in shelf.removed
-                    if one.reason.stage == "rank" and one.reason is not LIMIT
+                    if one.reason.stage in _AFTER_SCORE and one.reason is not LIMIT
                 ),
             ),
         ),
@@ -123,7 +125,10 @@ def _filter_stage(
         candidates_in=sum(len(shelf.candidates) for shelf in shelves),
         candidates_out=sum(len(shelf.kept) for shelf in shelves),
         filtered=tuple(
-            _in_words(one) for shelf in shelves for one in shelf.removed if one.reason.stage != "rank"
+            _in_words(one)
+            for shelf in shelves
+            for one in shelf.removed
+            if one.reason.stage not in _AFTER_SCORE
         ),
         candidates=tuple(
             one

@@ -22,6 +22,7 @@ from app.decision.entities import (
     Creative,
     DecisionFlow,
     Entity,
+    Experiment,
     Model,
     Offer,
     OutcomeType,
@@ -31,8 +32,10 @@ from app.decision.entities import (
     Segment,
     TenantSettings,
 )
+from app.decision.experiments.checking import document_problems
 from app.decision.filters import compile_filter
 from app.decision.loading import load_struct
+from app.decision.metrics import compile_event_filter, countable
 from app.decision.outcomes import OUTCOME_ALIASES, SYSTEM_OUTCOMES
 from app.decision.policies import budget_problems, compile_policy, find_zone
 from app.decision.problems import Problem
@@ -43,12 +46,7 @@ from app.decision.visibility import problems_of_fields
 
 #: By kind and path: the values that change nothing, and why any other is refused.
 _WITHOUT_EFFECT: Mapping[str, Mapping[str, tuple[tuple[object, ...], str]]] = {
-    "decision-flows": {
-        "experimentId": ((None,), "experiments are not run in this version; leave it out"),
-    },
-    "behavioral-metrics": {
-        "filter": ((None, {}), "metrics count every event of their types in this version; leave filter out"),
-    },
+    "decision-flows": {},
 }
 
 
@@ -156,19 +154,32 @@ def _scopes(scopes: tuple[Scope, ...]) -> Iterator[Problem]:
 
 
 def _metric(metric: BehaviouralMetric) -> Iterator[Problem]:
-    if metric.aggregate == "count":
-        if metric.field is not None:
-            yield Problem("field", "has no effect on a count; leave it out or choose aggregate sum")
-    elif metric.field is None:
-        yield Problem("field", "is required for aggregate sum: data.<name> or conversionValue")
-    elif not _summable(metric.field):
-        yield Problem("field", "must be data.<name> or conversionValue to be summed")
     if "." in metric.key:
         yield Problem("key", "must not contain a dot: conditions read it as metrics.<key>")
+    if not countable(metric):
+        yield Problem("aggregate", "distinct needs Python 3.13 or older: its library has no newer build yet")
+    yield from _metric_field(metric)
+    condition = compile_event_filter(metric)
+    if isinstance(condition, list):
+        yield from condition
 
 
-def _summable(field: str) -> bool:
-    return field == "conversionValue" or (field.startswith("data.") and all(field.split(".")))
+def _metric_field(metric: BehaviouralMetric) -> Iterator[Problem]:
+    """A field is required by every aggregate but a count, which has none."""
+    field, aggregate = metric.field, metric.aggregate
+    if aggregate == "count":
+        if field is not None:
+            yield Problem("field", "has no effect on a count; leave it out or choose another aggregate")
+        return
+    of_outcomes = (
+        "conversionValue",
+        *(("offerId", "channelId") if aggregate in ("last", "distinct") else ()),
+    )
+    allowed = f"data.<name> or {' or '.join(of_outcomes)}"
+    if field is None:
+        yield Problem("field", f"is required for aggregate {aggregate}: {allowed}")
+    elif field not in of_outcomes and not (field.startswith("data.") and all(field.split("."))):
+        yield Problem("field", f"must be {allowed} for aggregate {aggregate}")
 
 
 def _flow(flow: DecisionFlow) -> Iterator[Problem]:
@@ -214,6 +225,7 @@ _CHECKS: Mapping[type[Entity], Callable[[Any], Iterator[Problem]]] = {
     ContactPolicy: _policy,
     BehaviouralMetric: _metric,
     DecisionFlow: _flow,
+    Experiment: document_problems,
     Model: _model,
     OutcomeType: _outcome,
     Segment: _segment,

@@ -11,7 +11,7 @@ from faust.types import TP
 from agents.host import Host
 from app.transport.consumer import MicroBatchConsumer
 from app.transport.membership import Membership
-from config.topics import CUSTOMER_TOPICS
+from config.topics import SOURCE_TOPICS
 
 
 class ConsumerSource:
@@ -20,7 +20,7 @@ class ConsumerSource:
     def __init__(self, app: faust.App, names: Mapping[str, str], membership: Membership) -> None:
         self._app = app
         self._membership = membership
-        self._topics = [names[name] for name in CUSTOMER_TOPICS]
+        self._topics = [names[name] for name in SOURCE_TOPICS]
 
     async def bounds(self, partition: int) -> Mapping[int, tuple[int, int]]:
         tps = self._tps(partition)
@@ -58,7 +58,7 @@ class DurablePositions:
     """The host's durable positions, under their full topic names, and its partitions' end."""
 
     def __init__(self, names: Mapping[str, str], host: Host) -> None:
-        self._topics = [names[name] for name in CUSTOMER_TOPICS]
+        self._topics = [names[name] for name in SOURCE_TOPICS]
         self._host = host
 
     def durable(self) -> Mapping[TP, int]:

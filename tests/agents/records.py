@@ -13,7 +13,7 @@ from app.decision.catalogue import CatalogSnapshot
 from app.decision.fold import Clock
 from app.decision.validation import load_entity
 from config.metrics import Metrics, new_metrics
-from config.topics import CUSTOMER_TOPICS
+from config.topics import SOURCE_TOPICS
 from tables.partition import Partition
 from tables.routing import partition_of
 from tables.store import PartitionStore, StoreMemory
@@ -92,7 +92,7 @@ class Bench:
         self.partition.attach(self.store)
         self.folder = Folder(self.partition, PARTITIONS, "me", self.metrics)
         self.clock = Clock(NOW_MS, snapshot())
-        self.offsets = dict.fromkeys(CUSTOMER_TOPICS, 0)
+        self.offsets = dict.fromkeys(SOURCE_TOPICS, 0)
 
     def record(self, topic: str, body: Mapping[str, Any] | bytes, **fields: Any) -> Record:
         value = (
@@ -118,7 +118,7 @@ class Bench:
         return record
 
     def again(self, topic: str, record: Record) -> None:
-        index = CUSTOMER_TOPICS.index(topic)
+        index = SOURCE_TOPICS.index(topic)
         self.folder.fold(index, record, self.clock)
         self.partition.passed(index, record.offset, record.offset + 1, record)
 

@@ -285,6 +285,8 @@ def test_profiles_replace_or_merge(bench: Bench) -> None:
         (DECISIONS, {"shown": [[10**30, "o", "c", "ch", "cat"]]}),
         (DECISIONS, {"shown": [[1, "o" * 129, "c", "ch", "cat"]]}),
         (DECISIONS, {"contactRanks": [10**30]}),
+        (DECISIONS, {"reserved": [[1, 10**30]]}),
+        (DECISIONS, {"reserved": [[1, NOW_MS + 31 * 86_400_000]]}),
         (DECISIONS, {"traceId": "t", "trace": "x" * 2_100_000}),
         (PROFILES, {"attributes": {"n": 10**30}}),
         (PROFILES, {"attributes": {"n": "x" * 66_000}}),
@@ -376,7 +378,7 @@ _FIELDS = [
     "interactionType",
     "outcomeType", "creativeId", "offerId", "recommendationId", "rank", "traceId", "idempotencyKey", "target",
     "conversionValue", "attributes", "tags", "consent", "replace", "shown", "contactRanks", "sequence",
-    "atMs",
+    "atMs", "reserved",
 ]  # fmt: skip
 
 

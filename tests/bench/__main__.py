@@ -19,6 +19,7 @@ from tests.bench.open_bandit import learning
 from tests.bench.purchases import Traffic
 from tests.bench.recovery import recovery
 from tests.bench.report import Table
+from tests.bench.stages import stages
 from tests.bench.takeover import takeover
 
 Arguments = argparse.Namespace
@@ -78,6 +79,10 @@ def _core(arguments: Arguments) -> list[Table]:
     return core(arguments.seconds)
 
 
+def _stages(arguments: Arguments) -> list[Table]:
+    return stages(arguments.seconds)
+
+
 def _recovery_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--customers", type=int, default=300_000)
 
@@ -118,6 +123,7 @@ def _learning(arguments: Arguments) -> list[Table]:
 
 BENCHMARKS = {
     "core": Benchmark("the decision and the fold alone", _core_arguments, _core),
+    "stages": Benchmark("each stage of the decision, for each candidate", _core_arguments, _stages),
     "fold": Benchmark("this worker, plain Faust and Quix Streams side by side", _fold_arguments, _fold),
     "http": Benchmark("recommend and respond, open and closed loop", _http_arguments, _http),
     "forwarding": Benchmark("the hop to a customer's owner", _forwarding_arguments, _forwarding),
@@ -129,6 +135,7 @@ BENCHMARKS = {
 #: What `python -m tests.bench` alone runs.
 SHORT = (
     ["core", "--seconds=0.5"],
+    ["stages", "--seconds=0.5"],
     ["fold", "--records=200000"],
     ["fold", "--records=200000", "--customers=1000000", "--zipf=1"],
     ["http", "--seconds=5", "--rates", "500", "1000"],

@@ -43,7 +43,7 @@ def _decisions(seconds: float) -> Table:
     for offers in OFFERS:
         catalogue = compiled(shop(offers))
         for trace in (False, True):
-            found = timed(_decision(catalogue, trace), seconds)
+            found = timed(deciding(catalogue, trace), seconds)
             median = found.at(50) / 1_000
             row = (median, found.at(99) / 1_000, found.at(100) / 1_000)
             table.add(offers, "yes" if trace else "no", found.count, *row, median / offers)
@@ -51,7 +51,12 @@ def _decisions(seconds: float) -> Table:
     return table
 
 
-def _decision(catalogue: TenantCatalogue, trace: bool) -> Callable[[], object]:
+def deciding(catalogue: TenantCatalogue, trace: bool) -> Callable[[], object]:
+    """A decision of the catalogue's flow for a customer with a profile, metrics and contacts.
+
+    Raises:
+        ValueError: the catalogue has no flow.
+    """
     flow = catalogue.resolve_flow(None, None, None)
     if flow is None:
         raise ValueError("the catalogue has no flow to decide with")

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from app.decision.catalogue import EntityKey, TenantCatalogue, check_tenant, compile_tenant, load_entity
 from app.decision.decide import CustomerView, Decided, DecisionRequest, decide
-from app.decision.entities import Entity
-from app.decision.metrics import CompiledMetric
+from app.decision.entities import BehaviouralMetric, Entity
+from app.decision.metrics import CompiledMetric, compile_metric
 from app.decision.shared import NOTHING_SHARED, Shared
 from app.decision.state import Contact
 from app.decision.trace import CandidateTrace, FilterStage
 
 NOW_MS = 1_800_000_000_000
+Aggregate = Literal["count", "sum", "avg", "min", "max", "last", "distinct"]
 Documents = Mapping[str, Sequence[Mapping[str, Any]]]
 
 #: Two categories (one with a subcategory), two channels, a placement, three offers and a flow.
@@ -187,7 +188,19 @@ def policy(kind: str, config: Mapping[str, Any], *scopes: Any, **more: Any) -> d
 
 
 def metric(
-    aggregate: str = "count", window_ms: int | None = None, field: tuple[str, ...] = ()
+    aggregate: Aggregate = "count",
+    window_ms: int | None = None,
+    field: tuple[str, ...] = (),
+    condition: dict[str, Any] | None = None,
 ) -> CompiledMetric:
-    """A compiled metric with key `m`."""
-    return CompiledMetric("m", aggregate, field, 0 if window_ms is None else -(-window_ms // 60), window_ms)
+    """A compiled metric of purchases with key `m`."""
+    return compile_metric(
+        BehaviouralMetric(
+            key="m",
+            aggregate=aggregate,
+            event_types=("purchase",),
+            field=".".join(("data", *field)) if field else None,
+            filter=condition,
+            window_ms=window_ms,
+        )
+    )

@@ -8,7 +8,7 @@ import pytest
 
 from app.decision.decide import CustomerView
 from app.decision.state import Profile, Window
-from tests.decision.building import decided, flow, leaf, merged, refused, rule, shop
+from tests.decision.building import SHOP, decided, flow, leaf, merged, policy, refused, rule, shop
 
 METRICS = [
     {"id": "m1", "key": "visits", "aggregate": "count", "eventTypes": ["page"]},
@@ -146,3 +146,16 @@ def test_a_rule_or_filter_that_reads_what_is_not_listed_refuses_the_flow(
 )
 def test_a_wrong_name_is_refused_with_its_path(field: str, paths: list[str]) -> None:
     assert refused(merged(decision_flows=flow(enrich={"fields": ["customer.age", field]}))) == paths
+
+
+def test_contact_policies_read_what_the_flow_may_not() -> None:
+    """They are the tenant's promise: a flow that knows less of the customer keeps it all the same."""
+    metric = {"id": "m", "key": "visits", "name": "m", "aggregate": "count", "eventTypes": ["visit"]}
+    too_often = {"metric": "visits", "operator": "gte", "value": 0}
+    narrow = {**SHOP["decision-flows"][0], "enrich": {"fields": ["customer.age"]}}
+    catalogue = shop(
+        behavioral_metrics=[metric],
+        contact_policies=[policy("metric_condition", too_often)],
+        decision_flows=[narrow],
+    )
+    assert decided(catalogue).decisions == ()

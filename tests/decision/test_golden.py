@@ -14,7 +14,7 @@ from app.decision.catalogue import TenantCatalogue
 from app.decision.decide import CustomerView, PlacementRequest
 from app.decision.metrics import observe
 from app.decision.shared import Shared
-from app.decision.state import Contact, ContactTotal, Profile, Suppression, Window
+from app.decision.state import Assigned, Contact, ContactTotal, Profile, Suppression, Window
 from tests.decision.building import NOW_MS, decided, tenant, verdict
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "decision"
@@ -55,14 +55,14 @@ def customer_of(body: dict[str, Any], catalogue: TenantCatalogue, now_ms: int) -
     """The customer of a case.
 
     Metrics are ages of events; contacts [when, creative, placement]; totals [first, last, count, creative];
-    suppressions [policy, dimension, id, until].
+    suppressions [policy, dimension, id, until]; assigned by experiment [variant, age].
     """
     windows: dict[str, Window] = {}
     for key, ages in body.get("metrics", {}).items():
         for age_ms in sorted(ages, reverse=True):
             observe(windows, catalogue.metrics[key], now_ms - age_ms, 1.0)
     return CustomerView(
-        "ann",
+        body.get("id", "ann"),
         Profile(**body.get("profile", {})),
         windows,
         [
@@ -79,6 +79,7 @@ def customer_of(body: dict[str, Any], catalogue: TenantCatalogue, now_ms: int) -
             Suppression("s", policy, dimension, entity_id, "dismiss", 0, instant_ms(until, now_ms))
             for policy, dimension, entity_id, until in body.get("suppressions", [])
         ],
+        assigned={one: Assigned(key, now_ms - age) for one, (key, age) in body.get("assigned", {}).items()},
     )
 
 
@@ -98,7 +99,8 @@ def test_golden(documents: dict[str, Any], case: dict[str, Any]) -> None:
     now_ms = instant_ms(case["now"], NOW_MS) if "now" in case else NOW_MS
     request = dict(case["request"])
     request["placements"] = tuple(PlacementRequest(*one) for one in request.get("placements", []))
-    request["exclude_offers"] = frozenset(request.get("exclude_offers", []))
+    for name in ("exclude_offers", "exclude_creatives"):
+        request[name] = frozenset(request.get(name, []))
     customer = customer_of(case.get("customer", {}), catalogue, now_ms)
     shared = Shared(budgets=Rooms(case.get("budgets", {})))
     result = decided(catalogue, customer, now_ms, shared, **request)
@@ -123,3 +125,7 @@ def test_golden(documents: dict[str, Any], case: dict[str, Any]) -> None:
     for creative_id, wanted in case.get("reasons", {}).items():
         found = verdict(result, creative_id)
         assert [found.stage, found.rule_id, found.numbers] == wanted
+    if "experiments" in case:
+        shown = [one.experiment for one in result.decisions]
+        assert [one and [one.experiment_id, one.variant, one.weight] for one in shown] == case["experiments"]
+        assert result.assigned == case["assigned"]

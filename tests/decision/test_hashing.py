@@ -1,68 +1,90 @@
-"""Buckets: the published hash, evenly, and each division by itself."""
+"""Buckets: published hashes, an even spread, and divisions that know nothing of each other."""
 
 from __future__ import annotations
+
+import itertools
+import uuid
+from collections import Counter
+from functools import cache
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.decision.hashing import bucket, fnv1a_64
+from app.decision.experiments.chi_square import chi_square_survival
+from app.decision.hashing import bucket, fmix64, fnv1a_64
+
+CUSTOMERS = 20_000
+#: Customers as shops number them.
+IDS = {
+    "numbers": [str(i) for i in range(CUSTOMERS)],
+    "prefixed": [f"cust_{i}" for i in range(CUSTOMERS)],
+    "mail": [f"{i}@mail.example" for i in range(CUSTOMERS)],
+    "uuid": [str(uuid.uuid5(uuid.NAMESPACE_OID, str(i))) for i in range(CUSTOMERS)],
+}
+SALTS = ["experiment/e1", "experiment-holdout/e1", "holdout/shop", "b"]
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
-    [
-        # RFC 9923 and the authors' test suite (test_fnv.c).
+    ("text", "expected"),
+    [  # RFC 9923, and the authors' test vectors
         (b"", 0xCBF29CE484222325),
         (b"a", 0xAF63DC4C8601EC8C),
         (b"b", 0xAF63DF4C8601F1A5),
         (b"foobar", 0x85944171F73967E8),
-        (b"chongo was here!\n", 0x46810940EFF5F915),
     ],
 )
-def test_the_hash_is_fnv_1a_of_64_bits(text: bytes, wanted: int) -> None:
-    assert fnv1a_64(text) == wanted
+def test_fnv_1a_is_the_published_one(text: bytes, expected: int) -> None:
+    assert fnv1a_64(text) == expected
 
 
 @pytest.mark.parametrize(
-    ("salt", "customer", "wanted"),
-    [("holdout/shop", "ann", 60.151), ("holdout/shop", "C-1", 79.0638), ("e1", "ann", 26.3572)],
+    ("value", "expected"),
+    [(0, 0), (1, 0xB456BCFC34C2CB2C), (2**64 - 1, 0x64B5720B4B825F21)],
 )
-def test_a_bucket_never_moves(salt: str, customer: str, wanted: float) -> None:
-    assert bucket(salt, customer) == wanted
+def test_the_finaliser_is_the_published_one(value: int, expected: int) -> None:
+    assert fmix64(value) == expected
 
 
-@given(salt=st.text(max_size=8), customer=st.text(st.characters(), max_size=20))
-def test_any_text_has_a_bucket(salt: str, customer: str) -> None:
-    assert 0 <= bucket(salt, customer) < 100
+@pytest.mark.parametrize("salt", SALTS)
+@pytest.mark.parametrize("shape", IDS)
+@pytest.mark.parametrize("parts", [2, 10, 100])
+def test_customers_spread_evenly(shape: str, salt: str, parts: int) -> None:
+    counts = Counter(int(one * parts / 100) for one in _buckets(shape, salt))
+    assert set(counts) <= set(range(parts))
+    assert _uniform([counts[part] for part in range(parts)]) > 1e-4
 
 
-def chi_square(counts: list[int]) -> float:
-    even = sum(counts) / len(counts)
-    return sum((count - even) ** 2 / even for count in counts)
+@pytest.mark.parametrize(("first", "second"), list(itertools.combinations(SALTS, 2)))
+@pytest.mark.parametrize("shape", IDS)
+def test_one_division_says_nothing_about_another(shape: str, first: str, second: str) -> None:
+    pairs = zip(_buckets(shape, first), _buckets(shape, second), strict=True)
+    cells = Counter((int(one / 10), int(other / 10)) for one, other in pairs)
+    assert _uniform([cells[row, column] for row in range(10) for column in range(10)]) > 1e-4
 
 
-@pytest.mark.parametrize("form", ["C-{}", "{}", "{:012d}", "customer-{}@example.com", "{}-x"])
-def test_numbered_customers_spread_evenly(form: str) -> None:
-    counts = [0] * 20
-    for number in range(20_000):
-        counts[int(bucket("holdout/shop", form.format(number)) / 5)] += 1
-    # 19 degrees of freedom: more than 43.8 happens once in a thousand.
-    assert chi_square(counts) < 43.8
+@given(st.text(), st.text())
+def test_a_bucket_is_a_percentage_and_stays(salt: str, customer_id: str) -> None:
+    found = bucket(salt, customer_id)
+    assert 0.0 <= found < 100.0
+    assert found == bucket(salt, customer_id)
 
 
-@pytest.mark.parametrize(("one", "other"), [("a", "b"), ("exp-1", "exp-2"), ("holdout/shop", "exp-1")])
-def test_being_in_one_division_says_nothing_about_another(one: str, other: str) -> None:
-    counts = [0] * 16
-    for number in range(16_000):
-        customer = f"C-{number}"
-        counts[int(bucket(one, customer) / 25) * 4 + int(bucket(other, customer) / 25)] += 1
-    # 15 degrees of freedom: more than 37.7 happens once in a thousand.
-    assert chi_square(counts) < 37.7
+def test_a_bucket_is_the_same_in_every_version() -> None:
+    assert [round(bucket("experiment/e1", one), 6) for one in ("ann", "bob", "", "Zoë")] == BUCKETS
 
 
-def test_a_share_that_grows_keeps_its_customers() -> None:
-    customers = [f"C-{number}" for number in range(1_000)]
-    small = {one for one in customers if bucket("s", one) < 5}
-    large = {one for one in customers if bucket("s", one) < 10}
-    assert small < large
+@cache
+def _buckets(shape: str, salt: str) -> list[float]:
+    return [bucket(salt, one) for one in IDS[shape]]
+
+
+def _uniform(counts: list[int]) -> float:
+    """The probability of counts at least so uneven, if all cells are equally likely."""
+    expected = sum(counts) / len(counts)
+    statistic = sum((count - expected) ** 2 / expected for count in counts)
+    return chi_square_survival(statistic, len(counts) - 1)
+
+
+#: Kept: a change would move every customer of every experiment.
+BUCKETS = [69.725299, 96.330289, 38.322234, 24.145636]

@@ -44,7 +44,7 @@ class Counted:
         self.asked.append(key)
         return self.tallies.get(key, Tally())
 
-    def weights(self, model_id: str, /) -> object | None:
+    def weights(self, model_id: str, /) -> bytes | None:
         return None
 
 

@@ -18,7 +18,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 
-from tests.log_model.log import Flight, Log, Place, Record, Unwritten
+from tests.log_model.log import Epoch, Flight, Log, Place, Record, Unwritten
 
 #: A client that hears nothing gives a write up after this long.
 _GIVE_UP_S = 5.0
@@ -60,7 +60,7 @@ class Network:
         fault, self.fault = self.fault, None
         return fault
 
-    def write(self, place: Place, records: Sequence[Unwritten], epoch: int | None) -> asyncio.Future[int]:
+    def write(self, place: Place, records: Sequence[Unwritten], epoch: Epoch | None) -> asyncio.Future[int]:
         """The offset of the first record, once it is acknowledged.
 
         Raises:
@@ -138,7 +138,7 @@ class Producer:
     def __init__(self, network: Network, transactional_id: str | None) -> None:
         self._network = network
         self._transactional_id = transactional_id
-        self._epoch: int | None = None
+        self._epoch: Epoch | None = None
         self._txn_manager = SimpleNamespace(transactional_id=transactional_id, producer_epoch=0)
 
     async def start(self) -> None:
@@ -146,7 +146,7 @@ class Producer:
             await asyncio.Event().wait()
         if self._transactional_id is not None:
             self._epoch = self._network.log.initialise(self._transactional_id)
-            self._txn_manager.producer_epoch = self._epoch
+            self._txn_manager.producer_epoch = self._epoch[1]
 
     async def stop(self) -> None:
         pass

@@ -3,7 +3,7 @@
 Rules:
 
 1.  A transactional id has one producer; each initialisation gives it a higher epoch. A partition refuses an
-    epoch lower than one it has seen *there*: an old owner's write lands until the new one has written.
+    epoch of it lower than one it has seen *there*: an old owner's write lands until the new one has written.
 2.  Compaction cleans a prefix: of the records before it each key's last stays. A tombstone goes once
     `RETENTION_MS` have passed since a compaction first kept it. Offsets never change.
 3.  `history` keeps what compaction removed, for the checks.
@@ -24,6 +24,9 @@ from config.topics import DELETE_RETENTION_MS
 RETENTION_MS = DELETE_RETENTION_MS
 
 Place = tuple[str, int]
+
+#: Whose producer, and which initialisation of it.
+Epoch = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Flight:
 
     place: Place
     records: Sequence[Unwritten]
-    epoch: int | None
+    epoch: Epoch | None
     landed: asyncio.Future[int]
 
 
@@ -69,7 +72,7 @@ class LogPartition:
         self.number = number
         self.history: list[Record] = []
         self.kept: list[Record] = []
-        self.epoch = -1
+        self.epochs: dict[str, int] = {}
         self._tombstones: dict[int, int] = {}
 
     @property
@@ -80,16 +83,17 @@ class LogPartition:
     def begin(self) -> int:
         return self.kept[0].offset if self.kept else self.end
 
-    def append(self, records: Sequence[Unwritten], epoch: int | None) -> int:
+    def append(self, records: Sequence[Unwritten], epoch: Epoch | None) -> int:
         """The offset of the first; they land together or not at all.
 
         Raises:
             ProducerFenced: this partition has seen a higher epoch.
         """
         if epoch is not None:
-            if epoch < self.epoch:
+            name, number = epoch
+            if number < self.epochs.get(name, -1):
                 raise ProducerFenced()
-            self.epoch = epoch
+            self.epochs[name] = number
         base = self.end
         for one in records:
             record = Record(self.end, one.key, one.value, one.headers, one.timestamp, self.number)
@@ -133,10 +137,10 @@ class Log:
             self._partitions[place] = LogPartition(partition)
         return self._partitions[place]
 
-    def initialise(self, transactional_id: str) -> int:
+    def initialise(self, transactional_id: str) -> Epoch:
         """A new epoch."""
         self._epochs[transactional_id] += 1
-        return self._epochs[transactional_id]
+        return transactional_id, self._epochs[transactional_id]
 
     def land(self, flight: Flight) -> None:
         """Append what was under way, and tell who still waits for it."""

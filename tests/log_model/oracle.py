@@ -16,16 +16,21 @@ from typing import Any
 
 import msgspec
 
+from app.decision.evidence import TALLIES, tally_of
+from app.decision.learning.evidence import Tally
+from app.decision.notices import decode_score
 from app.decision.state import Customer
 from config.topics import (
-    CUSTOMER_TOPICS,
     DEAD_LETTERS,
     DECISIONS,
     EVENTS,
+    EVIDENCE,
     HEADER_ORIGIN,
     PROFILES,
     REKEYED,
     RESPONSES,
+    SCOREBOARD,
+    SOURCE_TOPICS,
 )
 from tables.control import ORIGIN, Control, decode_control
 from tables.layout import CONTROL_KEY, FENCE_KEY, Kind, unpack
@@ -34,6 +39,8 @@ from tables.publisher import Derived
 from tests.log_model.log import LogPartition, Record
 from tests.log_model.shop import CHANGELOG, CUSTOMERS, PARTITIONS, PUSHES, TOPICS, home_of, key_of
 from tests.log_model.world import World
+
+OFFER = b"shop:offer/o1"
 
 _derived = msgspec.msgpack.Decoder(Derived)
 
@@ -99,6 +106,7 @@ class Oracle:
             _, partition = owned
             assert partition.store is not None
             assert partition.control == self._batches(number).control == partition.store.control()
+            self._check_scores(number, partition)
             for topic in (REKEYED, DEAD_LETTERS):
                 for target in range(PARTITIONS):
                     wanted, found = self._derived_and_published(number, self._batches(number), topic, target)
@@ -116,6 +124,9 @@ class Oracle:
             logged = [one for one in self._decisions(home_of(customer)) if one[0] == customer]
             assert answered <= PUSHES, f"{customer} was sent {answered} pushes"
             assert sum(pushes for _, _, pushes in logged) <= PUSHES, f"{customer}: {logged}"
+        if self._world.budget is not None:
+            logged = [one for number in range(PARTITIONS) for one in self._decisions(number)]
+            assert sum(pushes for _, _, pushes in logged) <= self._world.budget, f"the budget: {logged}"
 
     def _workers(self) -> list[Any]:
         return [*self._world.workers.values(), *self._world.ended]
@@ -135,9 +146,28 @@ class Oracle:
                 f"{name}: {found} at {partition.positions}, expected {one}"
             )
 
+        if not partition.dirty:
+            shown = sum(pushes for _, _, pushes in self._decisions(number, partition.positions[2]))
+            clicks = sum(len(one.clicks) for one in expected.values())
+            own = partition.counters.own.get(OFFER)
+            counted = Tally() if own is None else tally_of(own)
+            assert counted == Tally(shown, clicks), f"{number}: {counted}, {shown} shown, {clicks} clicks"
+
+    def _check_scores(self, number: int, partition: Partition) -> None:
+        """The last score of each key that this partition owns is the sum of all partitions' totals."""
+        for name in partition.counters.sums:
+            owners = [self._world.owned(each) for each in range(PARTITIONS)]
+            totals = [
+                found[1].counters.own[name] for found in owners if found and name in found[1].counters.own
+            ]
+            log = self._world.log.at(TOPICS[SCOREBOARD], 0)
+            score = decode_score(log.values()[name])
+            assert score is not None
+            assert tally_of(score.totals) == tally_of(TALLIES.merge(totals)), f"{number}: {name!r}"
+
     def _expected(self, number: int, positions: list[int]) -> dict[str, Expected]:
         expected = {name: Expected() for name in CUSTOMERS if home_of(name) == number}
-        at = dict(zip(CUSTOMER_TOPICS, positions, strict=True))
+        at = dict(zip(SOURCE_TOPICS, positions, strict=True))
         for topic in (EVENTS, RESPONSES, PROFILES):
             for offset in range(at[topic]):
                 meant = self._meant[topic, number, offset]
@@ -209,10 +239,11 @@ class Oracle:
         wanted = {
             f"{topic}/{number}/{offset}"
             for (topic, source, offset), meant in self._meant.items()
-            if source == number and offset < positions[CUSTOMER_TOPICS.index(topic)]
+            if source == number and offset < positions[SOURCE_TOPICS.index(topic)]
             if meant.kind == "bad" or home_of(meant.customer) != number
         }
-        origins = [dict(one.headers)[HEADER_ORIGIN].decode() for one in batches.outbox.values()]
+        derived = [one for one in batches.outbox.values() if one.topic != EVIDENCE]
+        origins = [dict(one.headers)[HEADER_ORIGIN].decode() for one in derived]
         assert len(origins) == len(set(origins))
         assert set(origins) == wanted
         for topic in (REKEYED, DEAD_LETTERS):
@@ -239,9 +270,7 @@ class Oracle:
 def _check_follows(before: Control, control: Control) -> None:
     ends = list(before.positions)
     for topic, first, end in control.folded:
-        assert first == ends[topic], (
-            f"{CUSTOMER_TOPICS[topic]} was folded to {ends[topic]}, then from {first}"
-        )
+        assert first == ends[topic], f"{SOURCE_TOPICS[topic]} was folded to {ends[topic]}, then from {first}"
         ends[topic] = end
     assert tuple(ends) == control.positions, f"{control} after {before}"
     assert (control.batch, control.epoch >= before.epoch) == (before.batch + 1, True)

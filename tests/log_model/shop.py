@@ -49,9 +49,15 @@ _ENTITIES: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def snapshot() -> CatalogSnapshot:
+#: What pushes draw on.
+PUSH_BUDGET = "creative/c2"
+
+
+def snapshot(budget: int | None = None) -> CatalogSnapshot:
+    """The catalogue, with a budget of so many pushes to all customers together."""
     changes = {}
-    for kind, body in _ENTITIES:
+    for kind, plain in _ENTITIES:
+        body = {**plain, "budget": {"maxTotal": budget}} if budget and plain["id"] == "c2" else plain
         entity = load_entity(kind, body)
         assert not isinstance(entity, list), entity
         changes[kind, body["id"]] = entity

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from config.metrics import new_metrics
-from config.topics import CUSTOMER_TOPICS, EVENTS, PROFILES, RESPONSES
+from config.topics import EVENTS, PROFILES, RESPONSES, SOURCE_TOPICS
 from tests.log_model.clients import Fault
 from tests.log_model.log import Unwritten
 from tests.log_model.oracle import Meant, Oracle
@@ -36,7 +36,7 @@ _JUMPS = 4
 customers = st.sampled_from(CUSTOMERS)
 workers = st.sampled_from(NAMES)
 numbers = st.integers(0, PARTITIONS - 1)
-topics = st.integers(0, len(CUSTOMER_TOPICS) - 1)
+topics = st.integers(0, len(SOURCE_TOPICS) - 1)
 
 #: What happens to a write of the workers that follows soon; None half of the time.
 Trouble = tuple[Fault, int, str] | None
@@ -68,9 +68,11 @@ class Failures(RuleBasedStateMachine):
         self.jumps = self.produced = 0
         self.sound = True
 
-    @initialize(batch_bytes=st.sampled_from([150, 600, 1_000_000]))
-    def begin(self, batch_bytes: int) -> None:
-        self.world = World(self.folder, _METRICS, batch_bytes)
+    @initialize(
+        batch_bytes=st.sampled_from([150, 600, 1_000_000]), budget=st.sampled_from([None, None, 3, 6])
+    )
+    def begin(self, batch_bytes: int, budget: int | None) -> None:
+        self.world = World(self.folder, _METRICS, batch_bytes, budget)
         self.oracle = Oracle(self.world)
 
     def _it(self) -> World:
@@ -145,7 +147,7 @@ class Failures(RuleBasedStateMachine):
 
     @rule(trouble=troubles)
     def fold_all(self, trouble: Trouble) -> None:
-        everything = [(n, t, 1_000, 0, False) for n in range(PARTITIONS) for t in range(len(CUSTOMER_TOPICS))]
+        everything = [(n, t, 1_000, 0, False) for n in range(PARTITIONS) for t in range(len(SOURCE_TOPICS))]
         self.fold(everything, False, trouble)
 
     @rule(seconds=st.sampled_from([0.3, 2.0, 12.0]))

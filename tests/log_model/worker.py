@@ -15,13 +15,14 @@ from app.decision.catalogue import CatalogSnapshot
 from app.decision.decision import DecisionRequest
 from config.metrics import Metrics
 from config.settings import Settings
-from config.topics import CUSTOMER_TOPICS
+from config.topics import SOURCE_TOPICS
 from tables.partition import Partition, Partitions
 from tables.publisher import Publisher
+from tables.scoreboard import Scoreboard
 from tests.log_model.clients import Network
 from tests.log_model.clock import VirtualLoop
 from tests.log_model.log import Log
-from tests.log_model.shop import APP_ID, PARTITIONS, TENANT, TOPICS
+from tests.log_model.shop import APP_ID, PARTITIONS, PUSH_BUDGET, TENANT, TOPICS
 from web.deciding import log_decision, make_decision
 from web.engine import Engine
 from web.errors import ApiError
@@ -44,10 +45,10 @@ class Feed:
         self.cursors: dict[int, dict[int, int]] = {}
 
     async def bounds(self, partition: int) -> Mapping[int, tuple[int, int]]:
-        return {topic: (0, self.end(topic, partition)) for topic in range(len(CUSTOMER_TOPICS))}
+        return {topic: (0, self.end(topic, partition)) for topic in range(len(SOURCE_TOPICS))}
 
     def end(self, topic: int, partition: int) -> int:
-        return self._log.at(TOPICS[CUSTOMER_TOPICS[topic]], partition).end
+        return self._log.at(TOPICS[SOURCE_TOPICS[topic]], partition).end
 
     def heads(self, partition: int) -> Mapping[int, int]:
         return {}
@@ -97,6 +98,7 @@ class Worker:
             publisher=self.publisher,
             catalogue=lambda: catalogue,
             catalogue_ready=lambda: True,
+            scoreboard=Scoreboard(),
             lease_holds=self.feed.member.is_set,
             owners=dict,
             standbys=dict,
@@ -146,7 +148,7 @@ class Worker:
         cursors = self.feed.cursors.get(number)
         if cursors is None:
             return
-        records = self._log.at(TOPICS[CUSTOMER_TOPICS[topic]], number).history
+        records = self._log.at(TOPICS[SOURCE_TOPICS[topic]], number).history
         begin = max(cursors[topic] + skip, 0)
         chosen = records[begin : max(cursors[topic], begin) + count]
         if not chosen:
@@ -168,6 +170,10 @@ class Worker:
         engine, tenant = self.engine, self._catalogue.tenant(TENANT)
         try:
             lease = lease_customer(engine, TENANT, customer)
+            if tenant.budgets:
+                budgets = lease.partition.budgets_of(tenant, engine.clock_ms())
+                if budgets.room(PUSH_BUDGET) <= 0:
+                    return
             made = make_decision(engine, lease, self._catalogue, TENANT, wanted)
             logged = await log_decision(engine, lease, made, tenant)
             lease.check()

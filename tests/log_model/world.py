@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from structlog.testing import capture_logs
 
 from config.metrics import Metrics
-from config.topics import CUSTOMER_TOPICS, DEAD_LETTERS, DECISIONS, REKEYED
+from config.topics import DEAD_LETTERS, DECISIONS, EVIDENCE, REKEYED, SCOREBOARD, SOURCE_TOPICS
 from tables.layout import CONTROL_KEY
 from tables.partition import Partition
 from tests.log_model.clients import Network, clients_on
@@ -20,13 +20,13 @@ from tests.log_model.shop import CHANGELOG, PARTITIONS, TOPICS, snapshot
 from tests.log_model.worker import Worker
 
 NAMES = ("a:1", "b:1")
-CATALOGUE = snapshot()
 
 #: What a fault may strike.
 STRIKES = {
     "changelog": (CHANGELOG,),
     "decisions": (TOPICS[DECISIONS],),
     "derived": (TOPICS[REKEYED], TOPICS[DEAD_LETTERS]),
+    "shared": (TOPICS[EVIDENCE], TOPICS[SCOREBOARD]),
 }
 
 #: Enough for what does not wait for anything; less than an idle partition's second.
@@ -39,9 +39,12 @@ class World:
     Args:
         folder: for the disks.
         batch_bytes: how much of a changelog batch one Kafka batch holds, so that larger ones go out in parts.
+        budget: pushes to all customers together, None without a bound.
     """
 
-    def __init__(self, folder: Path, metrics: Metrics, batch_bytes: int) -> None:
+    def __init__(self, folder: Path, metrics: Metrics, batch_bytes: int, budget: int | None = None) -> None:
+        self.budget = budget
+        self._catalogue = snapshot(budget)
         self.loop = VirtualLoop()
         self.loop.set_exception_handler(lambda loop, context: None)
         self.log = Log()
@@ -81,7 +84,7 @@ class World:
         self._networks[network.name] = network
         origin = str(len(self._networks))
         self.workers[name] = Worker(
-            network, self.disk(name), self.log, self.loop, CATALOGUE, self._metrics, origin
+            network, self.disk(name), self.log, self.loop, self._catalogue, self._metrics, origin
         )
 
     def disk(self, name: str) -> Path:
@@ -159,7 +162,7 @@ class World:
                 return
             for name, worker in self.workers.items():
                 for number in [number for number, owner in self.assignment.items() if owner == name]:
-                    for topic in range(len(CUSTOMER_TOPICS)):
+                    for topic in range(len(SOURCE_TOPICS)):
                         self.loop.run(worker.deliver(number, topic, 1_000, 0))
         stuck = [(one.number, one.reason) for worker in self.workers.values() for one in worker.partitions]
         raise AssertionError(f"it does not come to an end: {stuck}")
@@ -170,8 +173,9 @@ class World:
             if owned is None:
                 return False
             worker, partition = owned
-            ends = [worker.feed.end(topic, number) for topic in range(len(CUSTOMER_TOPICS))]
-            behind = partition.positions != ends or partition.dirty or len(partition.outbox)
-            if behind:
+            ends = [worker.feed.end(topic, number) for topic in range(len(SOURCE_TOPICS))]
+            counters = partition.counters
+            untold = counters.own_untold or counters.sums_untold
+            if partition.positions != ends or partition.dirty or len(partition.outbox) or untold:
                 return False
         return True

@@ -18,13 +18,13 @@ from typing import Any, cast
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from rocksdict import AccessType, Options, Rdict
 
-from config.topics import CUSTOMER_TOPICS, DEAD_LETTERS, changelog_topic, topic_names
+from config.topics import DEAD_LETTERS, SOURCE_TOPICS, changelog_topic, topic_names
 from tables.control import Control, decode_control
 from tables.layout import CONTROL_KEY, FENCE_KEY
 from tests.stress.evidence import Place, Record, Step, Store
 from tests.stress.stage import APP_ID, PARTITIONS
 
-TOPICS = (*CUSTOMER_TOPICS, DEAD_LETTERS)
+TOPICS = (*SOURCE_TOPICS, DEAD_LETTERS)
 _OFFSET_KEY, _FORMAT_KEY = b"!offset", b"!format"
 #: A partition's last control record is among so many records from its end.
 _TAIL = 2_000
@@ -136,8 +136,8 @@ class Replay:
 
 def step_of(offset: int, control: Control) -> Step:
     """A control record in names."""
-    folded = tuple((CUSTOMER_TOPICS[topic], first, end) for topic, first, end in control.folded)
-    positions = dict(zip(CUSTOMER_TOPICS, control.positions, strict=True))
+    folded = tuple((SOURCE_TOPICS[topic], first, end) for topic, first, end in control.folded)
+    positions = dict(zip(SOURCE_TOPICS, control.positions, strict=True))
     return Step(offset, control.epoch, folded, positions)
 
 

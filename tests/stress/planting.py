@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from config.topics import CUSTOMER_TOPICS, HEADER_ORIGIN
+from config.topics import HEADER_ORIGIN, SOURCE_TOPICS
 from tables.routing import partition_of
 from tests.stress.evidence import Evidence, Place, Record, Step, Stop, Store
 from tests.stress.history import Op
@@ -73,7 +73,7 @@ class Ground:
         offset = len(records)
         names = {name.replace("_", "-"): text for name, text in headers.items()}
         records.append(Record(offset, key, value, EPOCH_MS + round(self.clock_s * 1000), names))
-        if topic in CUSTOMER_TOPICS:
+        if topic in SOURCE_TOPICS:
             self.folded.setdefault(partition, []).append((topic, offset, offset + 1))
         return offset
 
@@ -166,7 +166,7 @@ def state(attributes: dict[str, Any], purchases: int = 0, clicks: int = 0, **mor
 
 
 def _steps(ranges: list[tuple[str, int, int]]) -> list[Step]:
-    reached = dict.fromkeys(CUSTOMER_TOPICS, 0)
+    reached = dict.fromkeys(SOURCE_TOPICS, 0)
     steps = []
     for number, (topic, first, end) in enumerate(ranges):
         reached = {**reached, topic: end}

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from app.provision import ensure_topics
-from config.topics import CUSTOMER_TOPICS
+from config.topics import SOURCE_TOPICS
 from tests.stress.callers import Caller
 from tests.stress.catalogue import changed, import_catalogue
 from tests.stress.collecting import Replay, ends_of, last_controls, read_stores, read_topics
@@ -180,7 +180,7 @@ class _Run:
             controls, ends = await last_controls(bootstrap), await ends_of(bootstrap)
             for number in range(PARTITIONS):
                 control = controls.get(number)
-                for index, topic in enumerate(CUSTOMER_TOPICS):
+                for index, topic in enumerate(SOURCE_TOPICS):
                     position = control.positions[index] if control else 0
                     if position < ends[topic, number]:
                         left[f"{topic}/{number}"] = (position, ends[topic, number])

@@ -71,7 +71,7 @@ async def log(kafka_cluster: KafkaCluster, unique: Any, tmp_path: Path) -> Log:
 
 
 def control(number: int) -> Control:
-    return msgspec.structs.replace(ORIGIN, batch=number, positions=(number, 0, 0, 0, 0))
+    return msgspec.structs.replace(ORIGIN, batch=number, positions=(number, 0, 0, 0, 0, 0))
 
 
 def content(store: PartitionStore) -> dict[bytes, bytes]:

@@ -6,13 +6,16 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.decision.customer_log import Log
+from app.decision.log import Log
+from app.decision.records import SHOWN_MAX_BYTES, SHOWN_SMALL
 from app.decision.state import (
     CONTACT_SEGMENT,
+    RECENT_SEGMENT,
     SEEN_SEGMENT,
     TOTAL_SEGMENT,
     Assigned,
@@ -54,6 +57,8 @@ def _first() -> Customer:
     )
     customer.seen.append(Seen(2**64 - 1, 1_700_000_000_000, 5))
     customer.parked = [Parked(1, 2, "responses/1/4", b"{}")]
+    # What version 1 did not keep: its events until the last one.
+    customer.recent_since_ms = customer.last_event_ms + 1
     return customer
 
 
@@ -61,10 +66,12 @@ def _customer() -> Customer:
     """A customer with something in every field."""
     customer = _first()
     at_ms = 1_700_000_000_000
-    shown = Shown(1, "o1", "c1", "ch1", "cat1", None, 0.25, "exp1", "b", "m1", (0.5, -1.0))
-    customer.recommendations.append(Recommendation("rec_2", at_ms, "f", (shown,)))
+    shown = Shown(1, "o1", "c1", "ch1", "cat1", None, 0.25, "exp1", "b", "m1@00", (0.5, "gold", True, None))
+    customer.recommendations.append(Recommendation("rec_2", at_ms, "f", (shown,), None, "exp2", "a"))
     customer.totals.append(ContactTotal(at_ms - 900_000, at_ms - 1, 3, "o1", "c1", "ch1", "cat1", "p1"))
-    customer.recent.append(RecentEvent(at_ms, "purchase", b'{"amount":1}'))
+    for n in range(RECENT_SEGMENT + 1):
+        customer.recent.append(RecentEvent(at_ms + n, "purchase", b'{"amount":1}'))
+    customer.recent_since_ms = at_ms - 5
     contact = Contact(at_ms, "o1", "c1", "ch1", "cat1")
     customer.reserved = [Reserved(at_ms + 60_000, "rec_2", 1, contact)]
     customer.suppressions = [Suppression("sup1", "pol1", "offer", "o1", "dismiss", at_ms, at_ms + 1_000)]
@@ -121,6 +128,12 @@ def test_an_unknown_version_of_any_kind_is_refused(kind: bytes) -> None:
     }
     with pytest.raises(StateFormatError, match="version 99"):
         load_customer(customer_key("demo", "C-1 ü"), stored.get)
+
+
+def test_the_largest_of_the_few_shown_fits_its_value() -> None:
+    wide = "\U0001f600" * 128
+    largest = Shown(10_000, wide, wide, wide, wide, wide, 1.0, wide, wide, wide, ("\U0001f600" * 128,) * 32)
+    assert len(msgspec.msgpack.encode((largest,) * SHOWN_SMALL)) <= SHOWN_MAX_BYTES
 
 
 def test_a_missing_segment_is_refused_not_guessed() -> None:

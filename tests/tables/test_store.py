@@ -88,8 +88,8 @@ def test_control_says_the_position_and_an_unknown_version_is_refused(
 ) -> None:
     store = PartitionStore(tmp_path / "0.db", memory)
     assert store.control() == ORIGIN
-    marks = (Mark(4, 1_700_000_000_000, 2**32 - 1), None, None, None, None)
-    control = Control(0, 4, (5, 0, 2, 1, 0), ((0, 3, 5), (2, 0, 2)), 1_700_000_000_000, 17, 3, 2, marks)
+    marks = (Mark(4, 1_700_000_000_000, 2**32 - 1), *[None] * 5)
+    control = Control(0, 4, (5, 0, 2, 1, 0, 0), ((0, 3, 5), (2, 0, 2)), 1_700_000_000_000, 17, 3, 2, marks)
     store.apply([(CONTROL_KEY, encode_control(control))], 0, 0)
     assert store.control() == control
     with pytest.raises(StateFormatError, match="version 9"):
@@ -99,7 +99,7 @@ def test_control_says_the_position_and_an_unknown_version_is_refused(
 def test_a_control_record_from_before_a_topic_existed_begins_it_at_zero() -> None:
     control = Control(0, 1, (5, 4), (), 1, 1, 0, 0)
     decoded = decode_control(encode_control(control))
-    assert (decoded.positions, decoded.marks) == ((5, 4, 0, 0, 0), (None,) * 5)
+    assert (decoded.positions, decoded.marks) == ((5, 4, 0, 0, 0, 0), (None,) * 6)
 
 
 _WRITER = """

@@ -21,6 +21,7 @@ from tables.layout import customer_key
 from tables.partition import Partition, Partitions, Phase
 from tables.publisher import Publisher
 from tables.routing import partition_of
+from tables.scoreboard import Scoreboard
 from tables.standby import Standby
 from tables.store import PartitionStore, StoreMemory
 from web.engine import Engine
@@ -97,6 +98,8 @@ class Worker:
         )
         self.catalogue = snapshot()
         self.catalogue_ready = True
+        self.scoreboard = Scoreboard()
+        self.scoreboard.read()
         self.leased = True
         self.now_ms = NOW_MS
         self.owners: dict[int, str] = {}
@@ -110,6 +113,7 @@ class Worker:
             publisher=self.publisher,
             catalogue=lambda: self.catalogue,
             catalogue_ready=lambda: self.catalogue_ready,
+            scoreboard=self.scoreboard,
             lease_holds=lambda: self.leased,
             owners=lambda: self.owners,
             standbys=lambda: self.standbys,

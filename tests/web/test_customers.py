@@ -39,6 +39,7 @@ async def test_a_customer_is_shown_as_decisions_see_it(client: Client, worker: W
         "timeZone": "Europe/Rome",
         "locale": None,
         "metrics": {"purchases": 1.0},
+        "metricsCompleteSince": {},
         "contacts": {"total": 0, "byChannel": {}},
         "recentRecommendations": [],
         "knownSince": "2027-01-15T08:00:00.000Z",

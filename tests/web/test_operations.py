@@ -16,6 +16,7 @@ async def test_ready_when_the_catalogue_and_every_owned_partition_are(client: Cl
         "ready": True,
         "catalogueReady": True,
         "catalogueVersion": 7,
+        "scoreboardReady": True,
         "partitionsOwned": PARTITIONS,
         "partitionsReady": PARTITIONS,
         "notReady": [],

@@ -11,8 +11,8 @@ from app.decision.catalogue import CatalogSnapshot
 from app.decision.records import DecisionMade, decode_decision
 from tests.web.harness import ENTITIES, HEADERS, NOW_MS, TENANT, Client, Worker, snapshot
 from tests.web.test_recommend import made
-from web.deciding import sampled
 from web.recommend_answer import render
+from web.traces import sampled
 
 LIST = "/api/v1/decision-traces"
 DAY_MS = 86_400_000

@@ -14,7 +14,7 @@ Rules:
 from __future__ import annotations
 
 from app.decision.contacts.totals import add_to_totals
-from app.decision.customer_log import Log
+from app.decision.log import Log
 from app.decision.state import CONTACT_MAX, CONTACT_WINDOW_MS, Contact, Customer
 
 

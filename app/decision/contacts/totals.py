@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from app.decision.customer_log import Log
+from app.decision.log import Log
 from app.decision.state import CONTACT_WINDOW_MS, TOTALS_MAX, Contact, ContactTotal, Customer
 
 QUARTER_MS = 15 * 60_000

@@ -6,13 +6,15 @@ Rules of this module:
     restricted to. Policies with the same scope and channels share one.
 2.  A contact belongs to the category it was made in and that one's parent, and to its offer's subcategory
     of today (the contact log does not keep it). It adds to a counter once, however it got there.
-3.  All counters are filled in one pass over the contacts, by a few look-ups for each.
+3.  A total whose id is `ANY` adds to every counter that the id decides: too many, never too few.
+4.  All counters are filled in one pass over the contacts, by a few look-ups for each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from app.decision.contacts.totals import ANY
 from app.decision.entities import Category, Offer
 from app.decision.index import EntityIndex
 from app.decision.policies.history import History
@@ -75,8 +77,8 @@ class ContactIndex:
                     found[counter] = History([at_ms], [])
         for total in totals:
             if total.last_ms >= oldest_ms:
-                for counter, channels in self._hits(total):
-                    if channels is None or total.channel_id in channels:
+                for counter, channels in self._hits_of_total(total):
+                    if channels is None or total.channel_id == ANY or total.channel_id in channels:
                         found.setdefault(counter, History([], [])).totals.append(total)
         for one in found.values():
             one.times.sort()
@@ -93,6 +95,18 @@ class ContactIndex:
             more = self._by_subcategory_offer.get(contact.offer_id)
             hits += _joined((found, more)) if more is not None else found
         return hits
+
+    def _hits_of_total(self, total: ContactTotal) -> _Hits:
+        """As of contacts; an id that is no longer known may have been any."""
+        parts = [self._hits(total)]
+        for field, by_id in self._simple:
+            if getattr(total, field) == ANY:
+                parts.extend(by_id.values())
+        if total.category_id == ANY:
+            parts.extend(self._by_category.values())
+        if total.offer_id == ANY:
+            parts.extend(self._by_subcategory_offer.values())
+        return parts[0] if len(parts) == 1 else _joined(parts)
 
 
 def _joined(parts: Iterable[_Hits]) -> _Hits:

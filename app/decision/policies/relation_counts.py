@@ -10,9 +10,10 @@ Rules of this module:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from app.decision.contacts.totals import ANY
 from app.decision.decision import CustomerView
 from app.decision.entities import Category, Offer
 from app.decision.index import EntityIndex
@@ -66,14 +67,24 @@ class RelationCounts:
 
     def _histories(self, contact: Contact | ContactTotal, state: RelationState) -> Iterator[History]:
         if self.by_offer or self.groups:
-            yield state.offers.setdefault(contact.offer_id, History([], []))
+            # An id that is no longer known may have been any: too many are counted, never too few.
+            offer_ids = self._subcategories if contact.offer_id == ANY else (contact.offer_id,)
+            for offer_id in offer_ids:
+                yield state.offers.setdefault(offer_id, History([], []))
         if self.by_category:
-            ids = dict.fromkeys(self._categories.get(contact.category_id, (contact.category_id,)))
-            subcategory_id = self._subcategories.get(contact.offer_id)
-            if subcategory_id is not None:
-                ids[subcategory_id] = None
-            for category_id in ids:
+            for category_id in self._category_ids(contact):
                 yield state.categories.setdefault(category_id, History([], []))
+
+    def _category_ids(self, contact: Contact | ContactTotal) -> Iterable[str]:
+        """What a contact's offer belongs to: its category then, that one's parent, its subcategory now."""
+        if contact.category_id == ANY:
+            return self._categories
+        ids = dict.fromkeys(self._categories.get(contact.category_id, (contact.category_id,)))
+        if contact.offer_id == ANY:
+            ids.update(dict.fromkeys(one for one in self._subcategories.values() if one is not None))
+        elif (subcategory_id := self._subcategories.get(contact.offer_id)) is not None:
+            ids[subcategory_id] = None
+        return ids
 
 
 class RelationState:

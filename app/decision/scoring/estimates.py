@@ -17,9 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from app.decision.candidate import Candidate
-from app.decision.ids import stable_hash
 from app.decision.learning.features import FeatureRow, number
-from app.decision.learning.logistic import LogisticState
+from app.decision.learning.learner import decode_state, learning_key
 from app.decision.learning.models import BanditModel, LogisticModel, Model
 from app.decision.learning.propensity import (
     CATEGORY_MIN,
@@ -48,12 +47,6 @@ def category_key(category_id: str) -> str:
     return f"category/{category_id}"
 
 
-def learning_key(model_id: str, model: LogisticModel) -> str:
-    """The key of what a model has learnt; another once its fields or settings differ: it starts anew then."""
-    regression = model.regression
-    return f"{model_id}@{stable_hash(regression.config, regression.fields):016x}"
-
-
 class Estimator:
     """Estimates propensities, with a model or without.
 
@@ -76,7 +69,7 @@ class Estimator:
         self.learning_key = (
             learning_key(model_id, model) if isinstance(model, LogisticModel) and model_id else None
         )
-        self._bound: tuple[LogisticState, LogisticModel] | None = None
+        self._bound: tuple[bytes, LogisticModel] | None = None
 
     @property
     def strategy(self) -> BanditModel | None:
@@ -141,11 +134,11 @@ class Estimator:
         """The model with what it has learnt."""
         if not isinstance(self.model, LogisticModel) or self.learning_key is None:
             return self.model
-        state = evidence.weights(self.learning_key)
-        if not isinstance(state, LogisticState):
+        learnt = evidence.weights(self.learning_key)
+        if not learnt:
             return self.model
-        if self._bound is None or self._bound[0] is not state:
-            self._bound = (state, self.model.at(state))
+        if self._bound is None or self._bound[0] is not learnt:
+            self._bound = (learnt, self.model.at(decode_state(learnt)))
         return self._bound[1]
 
 

@@ -10,6 +10,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -19,7 +20,8 @@ from app.decision.candidate import Candidate
 from app.decision.entities import Exponents, Model, Scoring
 from app.decision.formula import compile_formula
 from app.decision.index import EntityIndex
-from app.decision.learning.models import BanditModel, compile_model
+from app.decision.learning.learner import LogisticLearner, learning_key
+from app.decision.learning.models import BanditModel, LogisticModel, compile_model
 from app.decision.learning.models import Model as CompiledModel
 from app.decision.problems import Problem, join
 from app.decision.scoring.bypass import Bypassed
@@ -119,6 +121,16 @@ def _estimator(scoring: Scoring, index: EntityIndex, path: str) -> Estimator | l
 def compile_entity(model: Model, path: str = "") -> CompiledModel | list[Problem]:
     """A model of the catalogue ready to ask, or what is wrong with it."""
     return _compiled(msgspec.json.encode((model.kind, model.config, model.features)), path)
+
+
+def learners(models: Iterable[Model]) -> dict[str, LogisticLearner]:
+    """The active models among these that learn, by the key of what they learn."""
+    found = {}
+    for entity in models:
+        model = compile_entity(entity) if entity.kind == "logistic" and entity.status == "active" else None
+        if isinstance(model, LogisticModel):
+            found[learning_key(entity.id, model)] = LogisticLearner(model.regression)
+    return found
 
 
 @lru_cache(maxsize=64)

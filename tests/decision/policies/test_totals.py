@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.decision.decide import CustomerView
+from app.decision.contacts.totals import ANY
+from app.decision.decide import CustomerView, PlacementRequest
 from app.decision.state import Contact, ContactTotal
 from tests.decision.building import NOW_MS, contact, creatives, decided, policy, shop, verdict
 
@@ -96,3 +97,33 @@ def test_totals_count_in_their_scopes_only() -> None:
         catalogue, CustomerView("ann", contacts=contacts, totals=[total(9, 5, 3)]), channel_id="site"
     )
     assert len(creatives(result)) == 2
+
+
+ANYTHING = ContactTotal(NOW_MS - 9, NOW_MS - 5, 3, ANY, ANY, ANY, ANY, ANY)
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "scope"),
+    [
+        ("frequency_cap", {"perDay": 3}, ()),
+        ("frequency_cap", {"perDay": 3}, ("offer", "card")),
+        ("frequency_cap", {"perDay": 3}, ("creative", "card-site")),
+        ("frequency_cap", {"perDay": 3}, ("channel", "site")),
+        ("frequency_cap", {"perDay": 3}, ("category", "cards")),
+        ("frequency_cap", {"perDay": 3, "channels": ["site"]}, ()),
+        ("frequency_cap", {"perDay": 3}, ("placement", "hero")),
+        ("cooldown", {"cooldownMs": 6}, ("offer", "card")),
+        ("cross_channel_cap", {"max": 3, "windowMs": 3_600_000}, ()),
+        ("customer_total_cap", {"max": 3, "windowMs": 3_600_000}, ()),
+        ("category_suppression", {"windowMs": 3_600_000}, ("category", "cards")),
+        ("mutual_exclusion", {"offerIds": ["card", "car"], "windowMs": 3_600_000}, ()),
+    ],
+)
+def test_a_total_of_anything_counts_everywhere(kind: str, config: dict[str, Any], scope: Any) -> None:
+    """Ids that are no longer known may have been any: never too few."""
+    catalogue = shop(contact_policies=[policy(kind, config, *([scope] if scope else []))])
+    customer = CustomerView("ann", totals=[ANYTHING])
+    result = decided(catalogue, customer, placements=(PlacementRequest("hero", 1),))
+    assert "card-site" not in [one.creative_id for one in result.decisions]
+    before = decided(catalogue, CustomerView("ann"), placements=(PlacementRequest("hero", 1),))
+    assert [one.creative_id for one in before.decisions] == ["card-site"]

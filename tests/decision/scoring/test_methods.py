@@ -20,14 +20,14 @@ from tests.decision.building import NOW_MS, shop
 class Evidence:
     """Evidence as a table."""
 
-    def __init__(self, tallies: Mapping[str, tuple[int, int]], weights: object | None = None) -> None:
+    def __init__(self, tallies: Mapping[str, tuple[int, int]], weights: bytes | None = None) -> None:
         self._tallies = tallies
         self._weights = weights
 
     def tally(self, key: str, /) -> Tally:
         return Tally(*self._tallies[key]) if key in self._tallies else NOTHING
 
-    def weights(self, model_id: str, /) -> object | None:
+    def weights(self, model_key: str, /) -> bytes | None:
         return self._weights
 
 

@@ -11,7 +11,7 @@ Rules:
 
 from __future__ import annotations
 
-from config.topics import CUSTOMER_TOPICS
+from config.topics import SOURCE_TOPICS
 from tests.stress.evidence import Evidence, Findings, Step
 from tests.stress.refolding import Refolded
 
@@ -22,7 +22,7 @@ def control_records(evidence: Evidence, _: Refolded) -> Findings:
     for partition in range(evidence.partitions):
         if evidence.holes.get(partition):
             findings.broken(f"partition {partition}: {evidence.holes[partition]} changelog offsets are gone")
-        reached = dict.fromkeys(CUSTOMER_TOPICS, 0)
+        reached = dict.fromkeys(SOURCE_TOPICS, 0)
         epoch = -1
         for step in evidence.steps.get(partition, ()):
             findings.saw("control records")
@@ -31,7 +31,7 @@ def control_records(evidence: Evidence, _: Refolded) -> Findings:
                 findings.broken(f"partition {partition}: epoch {step.epoch} follows {epoch}", step)
             findings.saw("epochs", step.epoch > epoch)
             epoch = max(epoch, step.epoch)
-        for topic in CUSTOMER_TOPICS:
+        for topic in SOURCE_TOPICS:
             end = evidence.ends.get((topic, partition), 0)
             findings.saw("offsets", end)
             if reached[topic] != end:

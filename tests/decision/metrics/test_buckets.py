@@ -1,4 +1,4 @@
-"""Behavioural metrics: buckets, edges, disorder, and amounts that are none."""
+"""The buckets of a count and a sum: edges, disorder, and amounts that are none."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from app.decision.entities import BehaviouralMetric
 from app.decision.metrics import compile_metric, field_value, observe, read
 from app.decision.state import Window
 from tests.decision.building import metric
+from tests.decision.metrics.building import as_number
 
 NOW_MS = 1_800_000_000_000
 WINDOW_MS = 60_000
@@ -28,7 +29,7 @@ def observed(*ages_ms: int, window_ms: int | None = WINDOW_MS, value: float = 1.
 
 
 def figure(windows: dict[str, Window], now_ms: int = NOW_MS, window_ms: int | None = WINDOW_MS) -> float:
-    return read(windows.get("m"), metric(window_ms=window_ms), now_ms)
+    return as_number(read(windows.get("m"), metric(window_ms=window_ms), now_ms))
 
 
 @pytest.mark.parametrize(
@@ -154,8 +155,8 @@ def test_no_data_breaks_a_sum(data: Any) -> None:
     windows: dict[str, Window] = {}
     value = field_value(metric("sum", 60, ("cart", "amount")), data)
     if value is not None:
-        observe(windows, metric("sum", 60), NOW_MS, value)
-    assert math.isfinite(figure(windows, window_ms=60))
+        observe(windows, metric("sum", 60, ("cart", "amount")), NOW_MS, value)
+    assert math.isfinite(as_number(read(windows.get("m"), metric("sum", 60, ("cart", "amount")), NOW_MS)))
 
 
 def test_a_count_counts_whatever_the_data() -> None:

@@ -1,0 +1,116 @@
+"""Reading the topic `scoreboard` into this worker's scoreboard, for as long as the worker runs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from config.metrics import Metrics
+from config.settings import Settings
+from config.topics import MESSAGE_MAX_BYTES, SCOREBOARD, topic_names
+from tables.layout import FENCE_KEY
+from tables.scoreboard import Scoreboard
+
+#: How long a fetch waits at the broker, in milliseconds; and one call for records.
+FETCH_WAIT_MS = 100
+POLL_MS = 500
+
+#: Records taken in before other work has its turn.
+PART_RECORDS = 1_000
+
+BACKOFF_S = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+class ScoreboardReader:
+    """Follows the topic with a consumer outside any group.
+
+    Invariant: once ready it stays ready, with what it has read, whatever happens to the broker.
+
+    Args:
+        settings: brokers and application.
+        scoreboard: where the scores go.
+    """
+
+    def __init__(self, settings: Settings, scoreboard: Scoreboard, metrics: Metrics) -> None:
+        self._settings = settings
+        self._scoreboard = scoreboard
+        self._metrics = metrics
+        self._place = TopicPartition(topic_names(settings.app_id)[SCOREBOARD], 0)
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to read, in the background; the topic must exist."""
+        self._task = asyncio.create_task(self._run(), name="scoreboard reader")
+
+    async def stop(self) -> None:
+        """Stop reading; what was read stays."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.warning("reading the scoreboard again", error=repr(error))
+            except Exception:
+                # A reader that ended would leave old evidence for ever.
+                log.exception("the scoreboard's reader failed, it begins again")
+            await asyncio.sleep(BACKOFF_S)
+
+    async def _follow(self) -> None:
+        """Read from the beginning, since versions sort out what is known; then what comes."""
+        consumer = self._consumer()
+        await consumer.start()
+        try:
+            consumer.assign([self._place])
+            begin = int((await consumer.beginning_offsets([self._place]))[self._place])
+            end = int((await consumer.end_offsets([self._place]))[self._place])
+            consumer.seek(self._place, begin)
+            started, position = time.monotonic(), begin
+            while True:
+                if position >= end and not self._scoreboard.ready:
+                    self._scoreboard.read()
+                    took_ms = round((time.monotonic() - started) * 1000, 1)
+                    log.info("scoreboard read", entries=len(self._scoreboard), took_ms=took_ms)
+                fetched = await consumer.getmany(self._place, timeout_ms=POLL_MS, max_records=PART_RECORDS)
+                self._apply(fetched.get(self._place, ()))
+                position = await consumer.position(self._place)
+                # What is buffered comes without any waiting.
+                await asyncio.sleep(0)
+        finally:
+            await consumer.stop()
+
+    def _apply(self, records: Sequence[Any]) -> None:
+        for record in records:
+            if record.key != FENCE_KEY and not self._scoreboard.apply(record.key, record.value):
+                log.warning("no score", key=repr(record.key)[:200])
+        if records:
+            self._metrics.scoreboard_entries.set(len(self._scoreboard))
+
+    def _consumer(self) -> AIOKafkaConsumer:
+        settings = self._settings
+        return AIOKafkaConsumer(
+            bootstrap_servers=list(settings.bootstrap_servers),
+            client_id=f"{settings.app_id}-scoreboard",
+            group_id=None,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            # A position that is gone means another topic than the one read so far: read it from its
+            # beginning.
+            auto_offset_reset="none",
+            # The embedded broker sleeps through a fetch's wait.
+            fetch_max_wait_ms=FETCH_WAIT_MS if settings.idempotent_producer else settings.fetch_wait_ms,
+            max_partition_fetch_bytes=MESSAGE_MAX_BYTES,
+            retry_backoff_ms=100,
+        )

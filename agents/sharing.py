@@ -1,0 +1,95 @@
+"""What one partition does across customers while it is held: tell its totals, tend its leases.
+
+Rules:
+
+1.  It begins with the fold and ends with it. It changes no state: what it publishes comes back as records.
+2.  Trouble with Kafka is logged and passes; a producer that was fenced, or may have left a gap, puts the
+    partition in doubt, like a decision that failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from agents.leasing import Leasing
+from agents.telling import Teller
+from app.decision.catalogue import CatalogSnapshot
+from config.metrics import Metrics
+from tables.partition import Partition
+from tables.publisher import Publisher, PublishError
+
+#: Each key's totals are told at most this often; leases are looked at as often, or when one is empty;
+#: seconds.
+EVERY_S = 0.2
+
+#: After being woken, what else wakes is waited for so long, in seconds.
+GATHER_S = 0.01
+
+#: After trouble, the pause is so long, in seconds.
+TROUBLE_S = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+class Sharing:
+    """One partition's part in what is counted across customers.
+
+    Args:
+        partition: attached to its recovered store.
+        partitions: how many there are.
+        publisher: this worker's.
+        catalogue: the newest snapshot, when called.
+        clock_ms: wall clock, epoch milliseconds.
+    """
+
+    def __init__(
+        self,
+        partition: Partition,
+        partitions: int,
+        publisher: Publisher,
+        catalogue: Callable[[], CatalogSnapshot],
+        clock_ms: Callable[[], int],
+        metrics: Metrics,
+    ) -> None:
+        self._partition = partition
+        self._catalogue = catalogue
+        self._clock_ms = clock_ms
+        self._teller = Teller(partition, partitions, publisher, metrics, clock_ms)
+        self._leasing = Leasing(partition, partitions, publisher, metrics)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        loop = asyncio.get_running_loop()
+        told_s = loop.time() - EVERY_S
+        while True:
+            woken = self._partition.leases.woken
+            try:
+                woken.clear()
+                if self._partition.ready:
+                    await self._leasing.tend(self._catalogue(), self._clock_ms())
+                if loop.time() - told_s >= EVERY_S:
+                    told_s = loop.time()
+                    await self._teller.tell(self._catalogue())
+            except (PublishError, KafkaError, OSError) as error:
+                log.warning(
+                    "sharing across customers waits", partition=self._partition.number, error=str(error)
+                )
+                await asyncio.sleep(TROUBLE_S)
+            except Exception:
+                # A defect here must not leave others without what this partition counts, in silence.
+                log.exception("sharing across customers failed", partition=self._partition.number)
+                await asyncio.sleep(TROUBLE_S)
+            await _first(woken, EVERY_S - (loop.time() - told_s))
+
+
+async def _first(woken: asyncio.Event, timeout_s: float) -> None:
+    """Return when woken, a moment later, or at the time-out."""
+    try:
+        await asyncio.wait_for(woken.wait(), max(timeout_s, GATHER_S))
+    except TimeoutError:
+        return
+    await asyncio.sleep(GATHER_S)

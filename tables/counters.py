@@ -1,0 +1,123 @@
+"""Running totals across customers, as one partition holds them: its own, and those that it sums as owner.
+
+Rules:
+
+1.  `own` are the totals of this partition's customers; only the fold adds to them. `sums` are, for the keys
+    that this partition owns, the newest totals that each partition told.
+2.  What is told to others is durable here: totals leave with the number of the batch that wrote them as their
+    version. That number only grows, whoever owns the partition.
+3.  After a taking everything is to be told again: what was told before it is not known.
+4.  All of it is in memory. There are as many keys as offers, categories, variants and models that were ever
+    counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from app.decision.evidence import Learner, added, deltas
+from app.decision.learning.evidence import Tally
+from app.decision.notices import Totals
+from app.decision.observations import Observation
+from tables.codec import Change
+from tables.layout import Kind, pack, shared_key, split_sum_key, sum_key, unpack
+from tables.store import PartitionStore
+
+
+class _Told(msgspec.Struct, array_like=True, frozen=True):
+    """One partition's totals as the owner stores them."""
+
+    version: int
+    totals: bytes
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Told).decode
+
+#: What is to be told of a key: its version, and the totals of which it is made.
+Telling = tuple[int, tuple[bytes, ...]]
+
+
+class Counters:
+    """One partition's totals and sums."""
+
+    def __init__(self) -> None:
+        self.own: dict[bytes, bytes] = {}
+        self.sums: dict[bytes, dict[int, _Told]] = {}
+        self._own_changed: dict[bytes, None] = {}
+        self._sums_changed: dict[tuple[bytes, int], None] = {}
+        #: To be told to the keys' owners, and to everybody.
+        self.own_untold: dict[bytes, Telling] = {}
+        self.sums_untold: dict[bytes, Telling] = {}
+
+    def load(self, store: PartitionStore, version: int) -> None:
+        """Take up from the store, whose last batch has this number."""
+        self.clear()
+        for key, value in store.scan(Kind.TOTALS.value):
+            self.own[key[1:]] = bytes(unpack(Kind.TOTALS, value))
+        for key, value in store.scan(Kind.SUMS.value):
+            name, partition = split_sum_key(key)
+            self.sums.setdefault(name, {})[partition] = _decode(unpack(Kind.SUMS, value))
+        self._tell(self.own, self.sums, version)
+
+    def clear(self) -> None:
+        for each in (self.own, self.sums, self._own_changed, self._sums_changed):
+            each.clear()
+        self.own_untold.clear()
+        self.sums_untold.clear()
+
+    def __len__(self) -> int:
+        return len(self.own) + len(self.sums)
+
+    def observe(self, tenant_id: str, observation: Observation, learner: Learner | None) -> None:
+        """Count an observation of one of this partition's customers; its model learns when it can."""
+        for key, delta in deltas(observation):
+            self.add(tenant_id, key, delta)
+        if learner is not None:
+            name = shared_key(tenant_id, f"model/{observation.model_id}")
+            positive = observation.kind == "positive"
+            self._change(name, learner.learn(self.own.get(name), observation.features, positive))
+
+    def add(self, tenant_id: str, key: str, delta: Tally) -> None:
+        """Count so much more for a key of this partition's customers."""
+        name = shared_key(tenant_id, key)
+        self._change(name, added(self.own.get(name), delta))
+
+    def _change(self, name: bytes, totals: bytes) -> None:
+        self.own[name] = totals
+        self._own_changed[name] = None
+
+    def hear(self, totals: Totals) -> bool:
+        """Take in what a partition told of its totals; whether that is news."""
+        name = shared_key(totals.tenant_id, totals.key)
+        told = self.sums.setdefault(name, {})
+        known = told.get(totals.partition)
+        if known is not None and totals.version <= known.version:
+            return False
+        told[totals.partition] = _Told(totals.version, totals.totals)
+        self._sums_changed[name, totals.partition] = None
+        return True
+
+    @property
+    def dirty(self) -> bool:
+        return bool(self._own_changed or self._sums_changed)
+
+    def changes(self) -> Iterator[Change]:
+        for name in self._own_changed:
+            yield Kind.TOTALS.value + name, pack(Kind.TOTALS, self.own[name])
+        for name, partition in self._sums_changed:
+            yield sum_key(name, partition), pack(Kind.SUMS, _encode(self.sums[name][partition]))
+
+    def written(self, version: int) -> None:
+        """The batch with this number holds all changes: they may be told."""
+        self._tell(self._own_changed, dict.fromkeys(name for name, _ in self._sums_changed), version)
+        self._own_changed.clear()
+        self._sums_changed.clear()
+
+    def _tell(self, own: Iterable[bytes], sums: Iterable[bytes], version: int) -> None:
+        for name in own:
+            self.own_untold[name] = (version, (self.own[name],))
+        for name in sums:
+            self.sums_untold[name] = (version, tuple(told.totals for told in self.sums[name].values()))
