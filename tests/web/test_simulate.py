@@ -253,3 +253,16 @@ async def test_simulations_that_wait_for_their_turn_are_bounded(
     going.set()
     assert sorted([status for status, _ in await asyncio.gather(*waiting)]) == [200, 200, 503, 503, 503]
     assert (await simulate(client, overrides=change))[0] == 200
+
+
+async def test_asking_what_a_budget_leaves_fetches_no_lease(client: Client, worker: Worker) -> None:
+    budgeted = [{**offer, "budget": {"maxTotal": 5}} for offer in ENTITIES["offers"]]
+    worker.catalogue = snapshot({**ENTITIES, "offers": budgeted})
+    leases = worker.partition_for("ann").leases
+    status, answer = await simulate(client, debug=True)
+    assert (status, answer["meta"]["removals"]) == (200, {"budget_exhausted": 2})
+    response = await client.get("/api/v1/customers/ann/eligibility", headers=HEADERS)
+    assert [one["eligible"] for one in (await response.json())["offers"]] == [False, False]
+    assert not leases.hungry
+    made(worker, {"customerId": "ann", "channelId": "web"})
+    assert leases.hungry, "a real decision asks for what it lacks"
