@@ -98,7 +98,6 @@ class FoldLoop:
         clock_ms: Callable[[], int],
         metrics: Metrics,
         batch_records: int,
-        trace_retention_ms: int,
         expected_offset: int | None,
         ends: Mapping[int, int],
         source: Source,
@@ -112,7 +111,6 @@ class FoldLoop:
         self._clock_ms = clock_ms
         self._metrics = metrics
         self._batch_records = batch_records
-        self._trace_retention_ms = trace_retention_ms
         self._expected = expected_offset
         self._ends = dict(ends)
         self._source = source
@@ -194,7 +192,10 @@ class FoldLoop:
 
     async def _write(self, clock: Clock) -> None:
         partition = self.partition
-        expired = partition.expired_traces(clock.now_ms - self._trace_retention_ms, TRACE_SWEEP)
+        # Traces are stored in the order of time, of all tenants together: they go when the tenant that keeps
+        # them longest has no use for them. Those of others are no longer served by then.
+        horizon_ms = clock.now_ms - clock.catalogue.trace_retention_ms
+        expired = partition.expired_traces(horizon_ms, TRACE_SWEEP)
         batch = partition.seal(clock.now_ms, clock.catalogue.version, expired)
         first, last = await self._writer.append(batch, self._expected)
         partition.written(batch, first, last)

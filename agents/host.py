@@ -162,7 +162,6 @@ class Host:
                 clock_ms=_wall_ms,
                 metrics=self._metrics,
                 batch_records=settings.batch_max_records,
-                trace_retention_ms=settings.trace_retention_ms,
                 expected_offset=taken.changelog_end,
                 source=source,
                 ends=taken.ends,

@@ -113,6 +113,10 @@ class Metrics:
     flow_fallbacks_total: Annotated[
         Counter, About("Times a flow was switched to its fallback offers for ten seconds.", "flow")
     ]
+    model_breakers_opened_total: Annotated[
+        Counter, About("Times a model failed so often that flows do without it for a minute.", "model")
+    ]
+    traces_total: Annotated[Counter, About("Traces kept: asked for, or in their tenant's sample.", "reason")]
     decision_seconds: Annotated[
         Histogram,
         About("Time of the decision core for one recommend call.", buckets=DECISION_BUCKETS_SECONDS),

@@ -161,9 +161,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rocksdb_write_buffer_bytes: Annotated[
         int, number(_MIB, 1 << 40, "bytes", "Write buffers shared by the stores of all partitions.")
     ] = 128 * _MIB
-    trace_retention_ms: Annotated[
-        int, number(60_000, 400 * _DAY_MS, "milliseconds", "How long the explanation of a decision is kept.")
-    ] = 7 * _DAY_MS
     log_level: Annotated[
         Literal["debug", "info", "warning", "error", "critical"],
         choice(_LEVELS, "Least severe event that is logged; customer data appears at debug only."),

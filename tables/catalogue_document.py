@@ -27,7 +27,8 @@ from tables.catalogue_yaml import DocumentTextError, parse_text
 #: Most problems reported of one document.
 PROBLEMS_MAX = 1_000
 _SERVERS = {"version": 0, "created_at": None, "updated_at": None, "created_by": None}
-_SERVERS_WIRE = frozenset({"version", "createdAt", "updatedAt", "createdBy"})
+#: The same under their wire names.
+SERVERS_WIRE = frozenset({"version", "createdAt", "updatedAt", "createdBy"})
 
 
 class CatalogueInvalidError(ValueError):
@@ -90,7 +91,7 @@ def _read_kind(kind: str, bodies: object, entries: list[Entry], problems: list[P
     for i, body in enumerate(bodies):
         place = f"{kind}[{i}]"
         if isinstance(body, dict):
-            body = {name: value for name, value in body.items() if name not in _SERVERS_WIRE}
+            body = {name: value for name, value in body.items() if name not in SERVERS_WIRE}
         entity = load_entity(kind, body)
         if isinstance(entity, list):
             problems.extend(Problem(join(place, one.path), one.message) for one in entity)
@@ -113,10 +114,15 @@ def document_of(tenant_id: str, entities: Mapping[EntityKey, Entity]) -> dict[st
     """The document of these entities: kinds in the order of `KINDS`, entities by id, defaults left out."""
     document: dict[str, Any] = {"tenant": tenant_id}
     for kind in KINDS:
-        listed = [_plain(entity) for (of, _), entity in sorted(entities.items()) if of == kind]
+        listed = [plain_entity(entity) for (of, _), entity in sorted(entities.items()) if of == kind]
         if listed:
             document[kind] = listed
     return document
+
+
+def plain_entity(entity: Entity) -> dict[str, Any]:
+    """The entity's document, without the server's fields and those that hold their default."""
+    return _plain(entity)
 
 
 def _plain(value: msgspec.Struct) -> dict[str, Any]:
@@ -124,7 +130,7 @@ def _plain(value: msgspec.Struct) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for field in _fields(type(value)):
         held = getattr(value, field.name)
-        if field.encode_name not in _SERVERS_WIRE and not _is_default(field, held):
+        if field.encode_name not in SERVERS_WIRE and not _is_default(field, held):
             kept[field.encode_name] = _plain_value(held)
     return kept
 

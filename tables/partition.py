@@ -164,9 +164,12 @@ class Partition:
         known.extend(overlay.recommendation for overlay in self.overlays.of(key))
         return known
 
-    def budgets_of(self, tenant: TenantCatalogue, now_ms: int) -> Rooms:
-        """What decisions of a tenant may spend at this instant, epoch milliseconds."""
-        return Rooms(self.leases, self.overlays, tenant, now_ms)
+    def budgets_of(self, tenant: TenantCatalogue, now_ms: int, asks: bool = True) -> Rooms:
+        """What decisions of a tenant may spend at this instant, epoch milliseconds.
+
+        `asks`: whether more is to be asked for where nothing is left.
+        """
+        return Rooms(self.leases, self.overlays, tenant, now_ms, asks)
 
     def assigned(self, key: bytes, customer: Customer | None) -> Mapping[str, Assigned]:
         """The customer's variants by experiment id, those of decisions not folded yet included."""

@@ -17,18 +17,22 @@ class Rooms:
         overlays: its decisions under way.
         tenant: whose budgets.
         now_ms: the decision's instant, epoch milliseconds.
+        asks: whether what is found empty is asked for; not by who only wants to know.
     """
 
-    __slots__ = ("_leases", "_now_ms", "_overlays", "_tenant")
+    __slots__ = ("_asks", "_leases", "_now_ms", "_overlays", "_tenant")
 
-    def __init__(self, leases: Leases, overlays: Overlays, tenant: TenantCatalogue, now_ms: int) -> None:
+    def __init__(
+        self, leases: Leases, overlays: Overlays, tenant: TenantCatalogue, now_ms: int, asks: bool = True
+    ) -> None:
+        self._asks = asks
         self._leases = leases
         self._overlays = overlays
         self._tenant = tenant
         self._now_ms = now_ms
 
     def room(self, key: str, /) -> int:
-        """Deliveries that may still be made now; 0 without a lease. What is found empty is asked for."""
+        """Deliveries that may still be made now; 0 without a lease. What is found empty may be asked for."""
         allowed = self._tenant.budgets.get(key)
         if allowed is None:
             return 0
@@ -41,7 +45,7 @@ class Rooms:
             for period in allowed.periods(day)
         )
         room = max(room - under_way, 0)
-        if room == 0:
+        if room == 0 and self._asks:
             self._leases.hungry[name] = None
             self._leases.low[name] = None
             self._leases.woken.set()

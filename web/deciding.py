@@ -5,10 +5,12 @@ Rules:
 1.  Nothing awaits between reading the customer and laying the decision's overlay beside it, nor between that
     and handing the record to the producer: the next concurrent call counts its contacts, and records are
     sent in the order of their sequence numbers.
-2.  An empty decision is no contact and nothing to respond to: it is logged only when its trace was asked for.
+2.  An empty decision is no contact and nothing to respond to: it is logged only when it has a trace.
 3.  When Kafka did not take the record, channels that say so are answered all the same, flagged; others are
     refused: NOT_READY when it certainly is not on Kafka, and only then its overlay is withdrawn; PENDING when
     it may be.
+4.  A decision is traced when the caller asks, or when the hash of its own id falls into the tenant's sample.
+    Only who asked waits for the fold that keeps the trace.
 """
 
 from __future__ import annotations
@@ -25,18 +27,19 @@ from app.decision.flow import CompiledFlow
 from app.decision.fold import contacts_of, recommendation_of, reservations_of
 from app.decision.ids import RECOMMENDATION, TRACE, routed_id
 from app.decision.records import TRACE_MAX_BYTES, DecisionMade
-from app.decision.shared import NO_BUDGETS, Budgets, Shared
+from app.decision.shared import NO_BUDGETS, Budgets
 from app.decision.state import Assigned, Contact, Customer, Shown
 from config.topics import DECISIONS
 from tables.overlays import Overlay
 from tables.publisher import PublishError
 from tables.waiters import FoldAbandonedError, WaitersFullError
+from web.accounting import account, shared_for
 from web.engine import Engine
 from web.errors import not_found, not_ready, overloaded, pending
 from web.recommend_body import Wanted
 from web.routing import Lease
 from web.submitting import written
-from web.traces import stored_trace
+from web.traces import sampled, stored_trace
 from web.view import encode
 
 #: What `degraded` says of an answer whose decision is not on the log.
@@ -59,6 +62,8 @@ class Underway(msgspec.Struct):
     recommendation_id: str
     flow_id: str
     at_ms: int
+    #: Whether the caller asked for the trace.
+    trace_asked: bool = False
     trace_id: str | None = None
     record: bytes | None = None
     sequence: int = 0
@@ -126,22 +131,18 @@ def decide_for(
     Raises:
         ApiError: as of `make_decision`.
     """
-    flow = _flow(wanted, catalogue)
-    _check_known(flow, view)
+    flow = flow_for(wanted, catalogue)
+    check_known(flow, view)
     recommendation_id = routed_id(RECOMMENDATION, partition, now_ms, engine.chance())
-    started_ms = _stopwatch_ms()
-    latency = engine.latency_budgets
-    shared = Shared(
-        evidence=engine.scoreboard.tenant(catalogue.tenant_id),
-        budgets=budgets,
-        fallback=latency.switched(catalogue.tenant_id, flow, started_ms),
-    )
-    decided = decide(flow, wanted.request, view, now_ms, recommendation_id, _stopwatch_ms, shared)
-    ended_ms = _stopwatch_ms()
-    latency.note(catalogue.tenant_id, flow, ended_ms - started_ms, ended_ms, engine.metrics)
-    engine.metrics.decision_seconds.observe((ended_ms - started_ms) / 1e3)
-    engine.metrics.decisions_total.labels(flow.flow_id).inc()
-    return Underway(decided, recommendation_id, flow.flow_id, now_ms)
+    request = wanted.request
+    asked = request.trace
+    if not asked and sampled(catalogue, recommendation_id):
+        request = msgspec.structs.replace(request, trace=True)
+    started_ms = stopwatch_ms()
+    shared = shared_for(engine, catalogue, flow, started_ms, budgets)
+    decided = decide(flow, request, view, now_ms, recommendation_id, stopwatch_ms, shared)
+    account(engine, catalogue.tenant_id, flow, decided, started_ms, stopwatch_ms())
+    return Underway(decided, recommendation_id, flow.flow_id, now_ms, asked)
 
 
 async def log_decision(
@@ -149,7 +150,7 @@ async def log_decision(
 ) -> str | None:
     """None once the decision is on the log; else what its answer lacks: its channels let it be answered.
 
-    A traced decision's fold is waited for, so that its trace is found at once.
+    The fold of a decision whose trace was asked for is waited for, so that it is found at once.
 
     Raises:
         ApiError: 503 when it is not, or may not be, on the log and must not be answered.
@@ -158,7 +159,7 @@ async def log_decision(
         return None
     overlays = lease.partition.overlays
     try:
-        if made.trace_id is None:
+        if made.trace_id is None or not made.trace_asked:
             await lease.publish(DECISIONS, made.record)
         else:
             await written(engine, lease, DECISIONS, made.record)
@@ -182,7 +183,12 @@ async def log_decision(
     return None
 
 
-def _flow(wanted: Wanted, catalogue: TenantCatalogue) -> CompiledFlow:
+def flow_for(wanted: Wanted, catalogue: TenantCatalogue) -> CompiledFlow:
+    """The flow that decides a request.
+
+    Raises:
+        ApiError: 404 when the one it names is not active, or there is none.
+    """
     flow = catalogue.resolve_flow(wanted.flow, wanted.channel, wanted.placement)
     if flow is not None:
         return flow
@@ -191,7 +197,8 @@ def _flow(wanted: Wanted, catalogue: TenantCatalogue) -> CompiledFlow:
     raise not_found("There is no active decision flow.")
 
 
-def _check_known(flow: CompiledFlow, view: CustomerView) -> None:
+def check_known(flow: CompiledFlow, view: CustomerView) -> None:
+    """Raises ApiError, 404, for a customer nobody knows where the flow wants one known."""
     if not view.known and not flow.allows_unknown:
         raise not_found(f"Customer {view.customer_id} is not known.", "customerId")
 
@@ -211,6 +218,8 @@ def _lay(
         if len(bytes(trace)) > TRACE_MAX_BYTES:
             # The decision counts, whatever becomes of its explanation: the fold would refuse both together.
             made.trace_id, trace = None, msgspec.Raw(b"null")
+        else:
+            engine.metrics.traces_total.labels("asked" if made.trace_asked else "sampled").inc()
     experiment = made.decided.experiment
     record = DecisionRecord(
         tenant_id=tenant_id,
@@ -281,5 +290,6 @@ def answered_without_log(decided: Decided, catalogue: TenantCatalogue) -> bool:
     return all(channel is not None and channel.answers_without_log for channel in channels)
 
 
-def _stopwatch_ms() -> float:
+def stopwatch_ms() -> float:
+    """A monotonic clock, ms."""
     return time.perf_counter_ns() / 1e6

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from app.decision.catalogue import CatalogSnapshot
+from app.decision.scoring.breaker import Breakers
 from config.metrics import Metrics
 from config.settings import Settings
 from tables.partition import Partitions
@@ -23,7 +24,8 @@ class Engine:
     12 fresh hexadecimal digits; `lease_holds` says whether the group counts this worker as a member for sure,
     so that its state may be answered from; `owners` is the worker URL of each partition, as the group has it;
     `standbys` are the partitions copied here, None for a copy that is not open now; `scoreboard` is what is
-    known across customers; `latency_budgets` are the overruns of this worker's flows.
+    known across customers; `latency_budgets` are the overruns of this worker's flows, `breakers` those of its
+    models.
     """
 
     settings: Settings
@@ -40,3 +42,4 @@ class Engine:
     clock_ms: Callable[[], int]
     chance: Callable[[], str]
     latency_budgets: LatencyBudgets = field(default_factory=LatencyBudgets)
+    breakers: Breakers = field(default_factory=Breakers)

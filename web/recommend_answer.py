@@ -61,10 +61,18 @@ class RecommendAnswer(msgspec.Struct, rename="camel", omit_defaults=True):
     meta: Meta
     control_group: bool = False
     trace_id: str | None = None
+    #: Of a simulation only.
+    simulated: bool = False
+    trace: msgspec.Raw | None = None
 
 
 def render(made: Underway, customer_id: str, debug: bool, degraded: str | None) -> bytes:
-    """The answer's JSON.
+    """The JSON of `answer_of`."""
+    return encode(answer_of(made, customer_id, debug, degraded))
+
+
+def answer_of(made: Underway, customer_id: str, debug: bool, degraded: str | None) -> RecommendAnswer:
+    """The answer.
 
     Args:
         made: the decision.
@@ -73,26 +81,24 @@ def render(made: Underway, customer_id: str, debug: bool, degraded: str | None) 
     """
     decided, recommendation_id = made.decided, made.recommendation_id
     decisions = msgspec.Raw(encode([_decision(one, recommendation_id) for one in decided.decisions]))
-    return encode(
-        RecommendAnswer(
-            recommendation_id=recommendation_id,
-            customer_id=customer_id,
-            count=len(decided.decisions),
-            decisions=decisions,
-            recommendations=decisions,
-            decision_flow_id=made.flow_id,
-            processed_at=iso_ms(made.at_ms),
-            meta=Meta(
-                total_candidates=decided.total_candidates,
-                after_qualification=decided.after_qualification,
-                after_contact_policy=decided.after_contact_policy,
-                degraded_scoring=decided.degraded_scoring,
-                degraded=degraded or decided.degraded,
-                removals=decided.removals if debug else None,
-            ),
-            control_group=decided.control_group,
-            trace_id=made.trace_id if degraded is None else None,
-        )
+    return RecommendAnswer(
+        recommendation_id=recommendation_id,
+        customer_id=customer_id,
+        count=len(decided.decisions),
+        decisions=decisions,
+        recommendations=decisions,
+        decision_flow_id=made.flow_id,
+        processed_at=iso_ms(made.at_ms),
+        meta=Meta(
+            total_candidates=decided.total_candidates,
+            after_qualification=decided.after_qualification,
+            after_contact_policy=decided.after_contact_policy,
+            degraded_scoring=decided.degraded_scoring,
+            degraded=degraded or decided.degraded,
+            removals=decided.removals if debug else None,
+        ),
+        control_group=decided.control_group,
+        trace_id=made.trace_id if degraded is None else None,
     )
 
 

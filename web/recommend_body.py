@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -77,7 +78,26 @@ def read_wanted(body: bytes, catalogue: TenantCatalogue) -> Wanted:
     Raises:
         ApiError: 400 with every bad field, unknown channels and placements included.
     """
-    read, problems = _body.read(body)
+    return wanted_of(*_body.read(body), catalogue)
+
+
+def read_fields(fields: Mapping[str, object], problems: list[Problem]) -> tuple[RecommendBody, list[Problem]]:
+    """The fields that fit, as of a body that holds them, and the problems with all, those given first."""
+    read, found = _body.read(msgspec.json.encode(fields))
+    return read, [*problems, *found]
+
+
+def wanted_of(read: RecommendBody, problems: list[Problem], catalogue: TenantCatalogue) -> Wanted:
+    """What the fields of a request ask for.
+
+    Args:
+        read: The fields that fit.
+        problems: What is wrong with the others.
+        catalogue: Whose flows, channels, placements and segments are meant.
+
+    Raises:
+        ApiError: 400 with every bad field, unknown channels and placements included.
+    """
     if read.customer_id is None and all(problem.field != "customerId" for problem in problems):
         problems.append(Problem("customerId", "customerId is required"))
     limit = one_value((("limit", read.limit), ("maxOffers", read.max_offers)), problems) or LIMIT_DEFAULT

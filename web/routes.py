@@ -6,6 +6,7 @@ import faust
 from faust.web.base import BlueprintManager
 
 from web.customers import CustomerView
+from web.eligibility import EligibilityView
 from web.engine import Engine
 from web.experiments import ExperimentResultsView
 from web.forwarding import Forwarder
@@ -13,8 +14,9 @@ from web.ingest import IngestView
 from web.operations import HealthView, MetricsView, ReadyView
 from web.recommend import RecommendView
 from web.respond import CaptureView, RespondView
+from web.simulate import SimulateView
 from web.topology import TopologyView
-from web.traces import TraceView
+from web.traces import TracesView, TraceView
 from web.view import ApiView, NotFoundView, Traffic
 
 VIEWS: tuple[type[ApiView], ...] = (
@@ -23,7 +25,10 @@ VIEWS: tuple[type[ApiView], ...] = (
     CaptureView,
     IngestView,
     CustomerView,
+    EligibilityView,
     TraceView,
+    TracesView,
+    SimulateView,
     ExperimentResultsView,
     HealthView,
     ReadyView,

@@ -15,7 +15,7 @@ import msgspec
 import structlog
 from aiohttp import web
 from faust.web import View
-from multidict import CIMultiDict
+from multidict import CIMultiDict, MultiMapping
 
 from tables.codec import MissingValueError
 from tables.partition import PartitionClosedError
@@ -50,16 +50,20 @@ encode = msgspec.json.Encoder().encode
 class Call:
     """One request, as a view's methods see it. `path` holds the path's variables, decoded."""
 
-    __slots__ = ("body", "headers", "path", "request_id", "tenant_id")
+    __slots__ = ("_request", "body", "headers", "path", "request_id", "tenant_id")
 
-    def __init__(
-        self, request_id: str, tenant_id: str, headers: Headers, path: Mapping[str, str], body: bytes
-    ) -> None:
+    def __init__(self, request: web.Request, request_id: str, tenant_id: str, body: bytes) -> None:
+        self._request = request
         self.request_id = request_id
         self.tenant_id = tenant_id
-        self.headers = headers
-        self.path = path
+        self.headers: Headers = request.headers
+        self.path: Mapping[str, str] = request.match_info
         self.body = body
+
+    @property
+    def query(self) -> MultiMapping[str]:
+        """The parameters of the path, decoded."""
+        return self._request.query
 
 
 class Answer:
@@ -154,7 +158,7 @@ class ApiView(View):
         if handler is None:
             raise method_not_allowed(method, self._allow)
         if self.operational:
-            return await handler(Call(own_id, "", request.headers, request.match_info, b""))
+            return await handler(Call(request, own_id, "", b""))
         if self.traffic.in_flight > self.traffic.limit:
             self.engine.metrics.http_overloaded_total.inc()
             raise overloaded()
@@ -165,7 +169,7 @@ class ApiView(View):
             body = await read_body(request, self.engine.settings.body_limit_bytes)
         if not self.engine.catalogue_ready():
             raise not_ready("The catalogue is not read yet; retry.")
-        call = Call(own_id, tenant_id, request.headers, request.match_info, body)
+        call = Call(request, own_id, tenant_id, body)
         try:
             return await handler(call)
         except ElsewhereError as elsewhere:

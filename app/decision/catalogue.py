@@ -183,11 +183,16 @@ def compile_tenant(tenant_id: str, entities: Mapping[EntityKey, Entity]) -> Tena
 class CatalogSnapshot:
     """Every tenant's catalogue as of one version. Immutable; swapped as a whole."""
 
-    __slots__ = ("_tenants", "version")
+    __slots__ = ("_tenants", "trace_retention_ms", "version")
 
     def __init__(self, version: int = 0, tenants: Mapping[str, TenantCatalogue] | None = None) -> None:
         self.version = version
         self._tenants: Mapping[str, TenantCatalogue] = tenants or {}
+        #: The longest time that any tenant's traces are kept, ms.
+        self.trace_retention_ms = max(
+            (tenant.settings.trace_retention_ms for tenant in self._tenants.values()),
+            default=TenantSettings().trace_retention_ms,
+        )
 
     def tenant(self, tenant_id: str) -> TenantCatalogue:
         """The tenant's catalogue; an empty one (with the system outcome types) for an unknown tenant."""

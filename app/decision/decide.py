@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from app.decision.conditions import Environment
 from app.decision.decision import (
     CustomerView,
     Decided,
@@ -26,7 +25,7 @@ from app.decision.decision import (
     DecisionRequest,
     PlacementRequest,
 )
-from app.decision.enrichment import enrich, known_of
+from app.decision.enrichment import enrich
 from app.decision.experiments.stage import Arms
 from app.decision.filtering import (
     apply_filters,
@@ -37,6 +36,7 @@ from app.decision.filtering import (
 )
 from app.decision.flow import CompiledFlow
 from app.decision.formula import Value
+from app.decision.knowing import everything, knowledge
 from app.decision.known import Known
 from app.decision.offer_values import OfferValues
 from app.decision.ordering import Ordering, ordering_of
@@ -48,7 +48,6 @@ from app.decision.scoring.context import ScoringContext
 from app.decision.scoring.exploring import explorer
 from app.decision.scoring.scorer import Method, Scorer
 from app.decision.scoring.stage import explained, method_of, score
-from app.decision.segments import Memberships
 from app.decision.shared import NOTHING_SHARED, Shared
 from app.decision.shelf import Shelf, stock
 from app.decision.tracing import Stopwatch, write_trace
@@ -95,9 +94,9 @@ def decide(
         computed = offers.all_computed(one for shelf in shelves for one in shelf.candidates)
         watch.lap("compute")
     context = ScoringContext(offers.environment, shared, salt, probe)
-    known = _known(flow, request, customer, environment, offers, context, now_ms)
-    everything = _everything(flow, environment, customer, now_ms)
-    assessment = flow.policies.assess(customer, everything, now_ms, known.in_segment, shared.budgets)
+    known = knowledge(flow, request, customer, environment, offers, context, now_ms)
+    readable = everything(flow, environment, customer, now_ms)
+    assessment = flow.policies.assess(customer, readable, now_ms, known.in_segment, shared.budgets)
     verdicts = None if fallback else flow.rules.verdicts(known)
     after_qualification, after_contact_policy = _filter(
         flow, request, customer, shelves, known, assessment, verdicts
@@ -132,42 +131,10 @@ def decide(
         assigned={} if arms is None else arms.to_remember(decisions),
         experiment=None if arms is None else arms.flow_shown(),
         trace=(
-            write_trace(request, customer, environment, computed, shelves, filled, watch) if watch else None
+            write_trace(request, customer, environment, computed, shelves, filled, method, watch)
+            if watch
+            else None
         ),
-    )
-
-
-def _everything(
-    flow: CompiledFlow, environment: Environment, customer: CustomerView, now_ms: int
-) -> Environment:
-    """What contact policies read: they are the tenant's, so what the flow may not know counts too."""
-    if not flow.definition.enrich.fields:
-        return environment
-    return {**environment, **known_of(flow.surroundings.metrics, customer, now_ms)}
-
-
-def _known(
-    flow: CompiledFlow,
-    request: DecisionRequest,
-    customer: CustomerView,
-    environment: Environment,
-    offers: OfferValues,
-    context: ScoringContext,
-    now_ms: int,
-) -> Known:
-    """What rules and filters may ask for."""
-    surroundings = flow.surroundings
-    memberships = Memberships(
-        surroundings.segments, lambda: known_of(surroundings.metrics, customer, now_ms), request.segments
-    )
-    estimator = flow.scorer.estimator
-    return Known(
-        environment,
-        offers,
-        memberships.in_segment,
-        customer.recent,
-        lambda candidate: estimator.propensity_of(candidate, context),
-        now_ms,
     )
 
 

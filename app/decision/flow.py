@@ -16,7 +16,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
@@ -44,6 +43,7 @@ from app.decision.metrics import CompiledMetric
 from app.decision.policies import PolicyBoard
 from app.decision.qualification import RuleBoard
 from app.decision.rendering import compile_content
+from app.decision.schedule import ALWAYS_MS, schedule_ms
 from app.decision.scopes import Standing
 from app.decision.scoring.base import base_score
 from app.decision.scoring.scorer import by_priority, compile_scoring
@@ -51,8 +51,6 @@ from app.decision.visibility import compile_visible
 
 E = TypeVar("E", bound=Entity)
 
-_ALWAYS_MS = (-(2**63), 2**63)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Where a flow's candidates are wanted: channel id, channel type, placement id; None for any; and whether
 #: they are its fallback offers'.
 _Wanted = tuple[str | None, str | None, str | None, bool]
@@ -93,7 +91,7 @@ class CompiledFlow:
         self.scorer = by_priority(flow.scoring.floor) if isinstance(scorer, list) else scorer
         self._index = index
         active = [offer for offer in index.all("offers", Offer) if self._is_active(offer)]
-        self._offers = {offer.id: offer for offer in active if self._offers_it(offer)}
+        self._offers = {offer.id: offer for offer in active if self.offers_it(offer)}
         #: None when there is none.
         self.experiments = surroundings.experiments.of_flow(flow.experiment_id, self._offers)
         listed = [index.id_of("offers", reference) for reference in flow.fallback_offer_ids]
@@ -126,8 +124,8 @@ class CompiledFlow:
         categories = self._index.categories_of(offer)
         return offer.status == "active" and all(map(self._is_active_category, categories))
 
-    def _offers_it(self, offer: Offer) -> bool:
-        """Whether an offer is in the flow's inventory."""
+    def offers_it(self, offer: Offer) -> bool:
+        """Whether an offer is in the flow's inventory, whatever its status."""
         categories = self._index.categories_of(offer)
         inventory = self.definition.inventory
         if inventory.scope == "all":
@@ -183,14 +181,14 @@ class CompiledFlow:
             if offer is None or home is None or not self._fits(creative, home, placement):
                 continue
             if (channel is None or home.id == channel.id) and channel_type in (None, home.type):
-                candidates.append(self._candidate(offer, creative, home, placement))
+                candidates.append(self.candidate(offer, creative, home, placement))
         candidates.sort(
             key=self._fallback_key
             if fallback
             else lambda candidate: order_key(self, candidate, candidate.base)
         )
         channels = {candidate.channel.id: candidate.channel for candidate in candidates}
-        scheduled = any((one.start_ms, one.end_ms) != _ALWAYS_MS for one in candidates)
+        scheduled = any((one.start_ms, one.end_ms) != ALWAYS_MS for one in candidates)
         return Pool(
             tuple(candidates), tuple(channels.values()), scheduled, placement.max_slots if placement else None
         )
@@ -210,19 +208,30 @@ class CompiledFlow:
         if creative.status != "active" or home.status != "active":
             return False
         own = self._index.placement(creative.placement_id)
-        if own is not None and own.status != "active":
-            return False
+        return (own is None or own.status == "active") and self.stands_at(creative, home, placement)
+
+    def stands_at(self, creative: Creative, home: Channel, placement: Placement | None) -> bool:
+        """Whether a creative, whatever its status, fits a placement; None is any.
+
+        `home` is the creative's channel.
+        """
         if placement is None:
             return True
+        own = self._index.placement(creative.placement_id)
         return placement.channel_id == home.id and (own is None or own.id == placement.id)
 
-    def _candidate(
-        self, offer: Offer, creative: Creative, channel: Channel, placement: Placement | None
+    def candidate(
+        self, offer: Offer, creative: Creative, home: Channel, placement: Placement | None
     ) -> Candidate:
+        """The candidate that an offer and a creative of it make at a placement, whatever their status.
+
+        `home` is the creative's channel.
+        """
+        start_ms, end_ms = schedule_ms(offer)
         standing = Standing(
             offer_id=offer.id,
             creative_id=creative.id,
-            channel_id=channel.id,
+            channel_id=home.id,
             category_ids=self._index.categories_of(offer),
             placement_id=placement.id if placement is not None else creative.placement_id,
         )
@@ -232,7 +241,7 @@ class CompiledFlow:
         return Candidate(
             offer=offer,
             creative=creative,
-            channel=channel,
+            channel=home,
             category_name=category.name if category is not None else "",
             standing=standing,
             base=base_score(offer),
@@ -240,8 +249,8 @@ class CompiledFlow:
             filters=self.filters.always_failed(of_offer, of_creative),
             policies=claim.mask,
             claim=claim,
-            start_ms=_epoch_ms(offer.start_at, _ALWAYS_MS[0]),
-            end_ms=_epoch_ms(offer.end_at, _ALWAYS_MS[1]),
+            start_ms=start_ms,
+            end_ms=end_ms,
             tie=(-offer.priority, offer.id, -creative.weight, creative.id),
             fill=compile_content(creative.content, creative.format == "html"),
             offer_fields=of_offer,
@@ -280,7 +289,3 @@ def chosen(kind: str, listed: tuple[str, ...] | str, index: EntityIndex, cls: ty
         ids = {index.id_of(kind, reference) for reference in listed}
         found = [entity for entity in index.all(kind, cls) if entity.id in ids]
     return [entity for entity in found if entity.status == "active"]
-
-
-def _epoch_ms(at: datetime | None, otherwise: int) -> int:
-    return otherwise if at is None else (at - _EPOCH) // timedelta(milliseconds=1)

@@ -156,9 +156,13 @@ class Verdicts:
         """The hard rules that a candidate fails, as a mask."""
         return self._failed_in(candidate, (candidate.rules | self._everywhere) & ~self._fits)
 
+    def unfit(self, candidate: Candidate) -> int:
+        """The fit rules that a candidate fails, as a mask."""
+        return self._failed_in(candidate, (candidate.rules | self._everywhere) & self._fits)
+
     def fit(self, candidate: Candidate) -> float:
         """The product of the multipliers of the fit rules that a candidate fails: 1 for none."""
-        mask = self._failed_in(candidate, (candidate.rules | self._everywhere) & self._fits)
+        mask = self.unfit(candidate)
         fit = self._fits_known.get(mask)
         if fit is None:
             fit = self._fits_known[mask] = self._board.fit(mask)

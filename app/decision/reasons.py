@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+
+from app.decision.plain import in_a_word
 
 
 class Reason(msgspec.Struct, frozen=True, gc=False):
@@ -35,7 +38,14 @@ def lowest_bit(mask: int) -> int:
     return (mask & -mask).bit_length() - 1
 
 
+def bits(mask: int) -> Iterator[int]:
+    """The places of the bits set, lowest first: all the reasons in their order. `mask` is not negative."""
+    while mask:
+        yield lowest_bit(mask)
+        mask &= mask - 1
+
+
 def in_words(label: str, numbers: dict[str, Any]) -> str:
     """A reason with what was compared, on one line."""
-    compared = " ".join(f"{name}={value}" for name, value in numbers.items())
+    compared = " ".join(f"{name}={in_a_word(value)}" for name, value in numbers.items())
     return f"{label} {compared}" if compared else label

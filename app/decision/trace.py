@@ -5,6 +5,7 @@ Rules of this module:
 1.  There are five stages, always, in this order: enrich, compute, filter, score, rank. Durations are ms.
 2.  `filter.candidates` says of every candidate what became of it in the end, also when that was in a later
     stage; `filter.filtered` and `rank.filtered` say the same of the removed ones in words.
+3.  Everything in it is JSON: see `plain`.
 """
 
 from __future__ import annotations
@@ -28,8 +29,15 @@ class CandidateTrace(msgspec.Struct, frozen=True, kw_only=True, rename="camel", 
     reason: str | None = None
     rule_id: str | None = None
     numbers: dict[str, Any] = {}
+    #: Of one that was scored: what its fit rules left of it (0–1), its score, and what that was made of.
+    fit: float | None = None
     score: float | None = None
+    factors: dict[str, Any] = {}
+    #: Of a chosen one: its rank (1-based), the probability (0–1) that it was picked for it, and how many
+    #: draws that was estimated from, unless it is exact.
     rank: int | None = None
+    selection_probability: float | None = None
+    selection_draws: int | None = None
 
 
 class EnrichStage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="name", tag="enrich"):

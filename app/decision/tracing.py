@@ -13,8 +13,11 @@ from app.decision.conditions import Environment
 from app.decision.decision import CustomerView, DecisionRequest
 from app.decision.enrichment import enriched_values
 from app.decision.formula import Value
+from app.decision.plain import plain_fields
 from app.decision.ranking import Ranked
 from app.decision.reasons import LIMIT, in_words
+from app.decision.scoring.scored import Scored
+from app.decision.scoring.scorer import Method
 from app.decision.shelf import Removal, Shelf
 from app.decision.trace import (
     CandidateTrace,
@@ -26,6 +29,8 @@ from app.decision.trace import (
     Trace,
 )
 
+#: Of a score's explanation. An expression's text would come again with each of hundreds of candidates.
+_SAID_ELSEWHERE = frozenset({"finalScore", "fit", "expression"})
 #: What the rank stage reports.
 _AFTER_SCORE = ("experiment", "rank")
 
@@ -60,6 +65,7 @@ def write_trace(
     computed: dict[str, dict[str, Value]],
     shelves: list[Shelf],
     filled: list[list[Ranked]],
+    method: Method,
     watch: Stopwatch,
 ) -> Trace:
     """The trace of a decision that has been made.
@@ -71,13 +77,14 @@ def write_trace(
         computed: The computed values by offer id.
         shelves: The candidates after all stages.
         filled: What was chosen from each shelf.
+        method: What they were scored by.
         watch: What each stage took.
     """
     scores: dict[str, float] = {}
     for shelf in shelves:
         for one in shelf.scored:
             offer_id = one.candidate.offer.id
-            scores[offer_id] = max(one.score, scores.get(offer_id, 0.0))
+            scores[offer_id] = max(one.score, scores.get(offer_id, one.score))
     given: dict[str, Any] = {
         "customerId": customer.customer_id,
         "attributes": request.attributes,
@@ -87,9 +94,13 @@ def write_trace(
         given["segments"] = sorted(request.segments)
     return Trace(
         stages=(
-            EnrichStage(duration=watch.of("enrich"), input=given, output=enriched_values(environment)),
-            ComputeStage(duration=watch.of("compute"), computed=computed),
-            _filter_stage(shelves, filled, watch),
+            EnrichStage(
+                duration=watch.of("enrich"),
+                input=plain_fields(given),
+                output=plain_fields(enriched_values(environment)),
+            ),
+            ComputeStage(duration=watch.of("compute"), computed=plain_fields(computed)),
+            _filter_stage(shelves, filled, method, watch),
             ScoreStage(duration=watch.of("score"), scores=scores),
             RankStage(
                 duration=watch.of("rank"),
@@ -106,7 +117,9 @@ def write_trace(
     )
 
 
-def _filter_stage(shelves: list[Shelf], filled: list[list[Ranked]], watch: Stopwatch) -> FilterStage:
+def _filter_stage(
+    shelves: list[Shelf], filled: list[list[Ranked]], method: Method, watch: Stopwatch
+) -> FilterStage:
     return FilterStage(
         duration=watch.of("filter"),
         candidates_in=sum(len(shelf.candidates) for shelf in shelves),
@@ -118,7 +131,9 @@ def _filter_stage(shelves: list[Shelf], filled: list[list[Ranked]], watch: Stopw
             if one.reason.stage not in _AFTER_SCORE
         ),
         candidates=tuple(
-            one for shelf, ranked in zip(shelves, filled, strict=True) for one in _verdicts(shelf, ranked)
+            one
+            for shelf, ranked in zip(shelves, filled, strict=True)
+            for one in _verdicts(shelf, ranked, method)
         ),
     )
 
@@ -127,31 +142,51 @@ def _in_words(removal: Removal) -> str:
     return f"{removal.candidate.offer.id} ({in_words(removal.reason.label, removal.numbers)})"
 
 
-def _verdicts(shelf: Shelf, ranked: list[Ranked]) -> list[CandidateTrace]:
+def _verdicts(shelf: Shelf, ranked: list[Ranked], method: Method) -> list[CandidateTrace]:
     """What became of each candidate of a shelf, in the order of their rank before fit."""
     removed = {one.candidate.creative.id: one for one in shelf.removed}
-    scores = {one.candidate.creative.id: one.score for one in shelf.scored}
-    ranks = {one.scored.candidate.creative.id: one.rank for one in ranked}
-    return [_verdict(one, removed, scores, ranks) for one in shelf.candidates]
+    scored = {one.candidate.creative.id: one for one in shelf.scored}
+    chosen = {one.scored.candidate.creative.id: one for one in ranked}
+    return [
+        _verdict(
+            one,
+            removed.get(one.creative.id),
+            scored.get(one.creative.id),
+            chosen.get(one.creative.id),
+            method,
+        )
+        for one in shelf.candidates
+    ]
 
 
 def _verdict(
-    candidate: Candidate, removed: dict[str, Removal], scores: dict[str, float], ranks: dict[str, int]
+    candidate: Candidate,
+    removal: Removal | None,
+    scored: Scored | None,
+    chosen: Ranked | None,
+    method: Method,
 ) -> CandidateTrace:
-    creative_id = candidate.creative.id
-    removal = removed.get(creative_id)
     verdict = "chosen" if removal is None else "not_reached" if removal.reason is LIMIT else "removed"
     why = None if removal is None else removal.reason
     return CandidateTrace(
         offer_id=candidate.offer.id,
-        creative_id=creative_id,
+        creative_id=candidate.creative.id,
         channel_id=candidate.channel.id,
         placement_id=candidate.standing.placement_id,
         verdict=verdict,
         stage=None if why is None else why.stage,
         reason=None if why is None else why.kind,
         rule_id=None if why is None else why.rule_id,
-        numbers={} if removal is None else removal.numbers,
-        score=scores.get(creative_id),
-        rank=ranks.get(creative_id),
+        numbers={} if removal is None else plain_fields(removal.numbers),
+        fit=None if scored is None else scored.fit,
+        score=None if scored is None else scored.score,
+        factors={} if scored is None else _factors(method.explain(scored)),
+        rank=None if chosen is None else chosen.rank,
+        selection_probability=None if chosen is None else chosen.probability,
+        selection_draws=None if chosen is None else chosen.draws,
     )
+
+
+def _factors(explanation: dict[str, Any]) -> dict[str, Any]:
+    """What a score was made of, without what the candidate says beside it or the flow's document says."""
+    return plain_fields({name: value for name, value in explanation.items() if name not in _SAID_ELSEWHERE})

@@ -36,7 +36,6 @@ def test_an_empty_environment_gives_the_defaults() -> None:
     settings = Settings.from_env({})
     assert settings == Settings()
     assert (settings.partitions, settings.broker) == (24, "127.0.0.1:9092")
-    assert settings.trace_retention_ms == 7 * 24 * 3_600 * 1_000
 
 
 def test_every_default_is_a_value_that_its_own_variable_allows() -> None:

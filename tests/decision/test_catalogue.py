@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app.decision.catalogue import CatalogSnapshot, check_tenant, users_of
+from app.decision.entities import TenantSettings
 from app.decision.routing import ChannelChoice
 from tests.decision.building import NOW_MS, SHOP, creatives, decided, loaded, policy, shop
 
@@ -248,3 +249,17 @@ def test_users_of_an_entity_are_those_that_refer_to_it() -> None:
         ("creatives", "card-site"),
     ]
     assert users_of("creatives", "card-mail", entities) == []
+
+
+def test_a_snapshot_knows_how_long_any_tenant_wants_its_traces() -> None:
+    def kept(days: int) -> TenantSettings:
+        return TenantSettings(id="s", trace_retention_days=days)
+
+    day_ms = 86_400_000
+    snapshot = CatalogSnapshot()
+    assert snapshot.trace_retention_ms == 7 * day_ms
+    brief = snapshot.with_changes("a", {("tenant-settings", "s"): kept(1)}, 1)
+    assert brief.trace_retention_ms == day_ms
+    both = brief.with_changes("b", {("tenant-settings", "s"): kept(30)}, 2)
+    assert both.trace_retention_ms == 30 * day_ms
+    assert both.with_changes("b", {("tenant-settings", "s"): None}, 3).trace_retention_ms == 7 * day_ms

@@ -117,7 +117,7 @@ def test_the_trace_shows_formula_and_result() -> None:
     assert found["house-mail"] == ("fee", {"formula": "fee < 50", "result": False})
     assert found["card-mail"] == ("cost", {"formula": "cost - 1000", "result": None})
     assert found["car-mail"] == ("age", {"formula": "customer.age", "result": None})
-    assert "house (expression:fee formula=fee < 50 result=False)" in body["stages"][2]["filtered"]
+    assert 'house (expression:fee formula="fee < 50" result=false)' in body["stages"][2]["filtered"]
 
 
 def test_names_and_metrics_of_a_rule_must_exist() -> None:

@@ -28,6 +28,7 @@ async def test_a_worker_answers_as_the_contract_says(broker: Broker, app_id: str
         await _responses_to_what_is_named(client)
         await _concurrent_duplicates(client)
         await _traces(client)
+        await _explanations(client)
 
 
 async def _customers(client: Client) -> None:
@@ -126,6 +127,8 @@ async def _traces(client: Client) -> None:
         assert (status, trace["customerId"]) == (200, "ann")
         order = trace["stages"][4]["finalOrder"]
         assert order == [decision["offerId"] for decision in answer["decisions"]]
+        status, listed = await client.get("/api/v1/decision-traces?customerId=ann")
+        assert (status, listed["decisionTraces"][0]["id"]) == (200, answer["traceId"])
         by_trace = {
             "customerId": "ann",
             "traceId": answer["traceId"],
@@ -134,6 +137,19 @@ async def _traces(client: Client) -> None:
         }
         status, body = await client.post(RESPOND, by_trace)
         assert (status, body["recommendationId"]) == (201, answer["recommendationId"]), body
+
+
+async def _explanations(client: Client) -> None:
+    tom = "/api/v1/customers/tom"
+    before = await client.get(tom)
+    request = {"customerId": "tom", "channelId": "push", "overrides": {"offers": [{"id": "offer-1"}]}}
+    for _ in range(5):
+        status, answer = await client.post("/api/v1/simulate", request)
+        assert (status, answer["simulated"]) == (200, True), answer
+        assert answer["count"] == 3, "no simulation uses up the cap"
+    assert await client.get(tom) == before
+    status, answer = await client.get(f"{tom}/eligibility?channelId=push")
+    assert (status, answer["total"], answer["offers"][0]["eligible"]) == (200, 5, True)
 
 
 @pytest.mark.timeout(120)

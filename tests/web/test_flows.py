@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from app.decision.catalogue import CatalogSnapshot
+from app.decision.decide import Decided, decide
 from app.decision.state import Profile
 from tables.layout import customer_key
 from tests.web.harness import ENTITIES, HEADERS, TENANT, Client, Worker, snapshot
@@ -122,7 +123,7 @@ class SlowClock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SlowClock:
     made = SlowClock()
-    monkeypatch.setattr(deciding, "_stopwatch_ms", made)
+    monkeypatch.setattr(deciding, "stopwatch_ms", made)
     return made
 
 
@@ -209,3 +210,73 @@ def test_the_flows_remembered_are_bounded(worker: Worker, monkeypatch: pytest.Mo
         for _ in range(3):
             budgets.note(tenant_id, flow, 51.0, 0.0, worker.metrics)
     assert [budgets.switched(tenant_id, flow, 1.0) for tenant_id in ("a", "b", "c")] == [False, True, True]
+
+
+def test_a_model_that_keeps_failing_is_left_alone_for_a_minute(
+    worker: Worker, clock: SlowClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.know("ann")
+    bypassed: list[frozenset[str]] = []
+
+    def failing(*arguments: Any) -> Decided:
+        bypassed.append(arguments[-1].bypassed)
+        return msgspec.structs.replace(decide(*arguments), asked_models={"m": True, "fine": False})
+
+    monkeypatch.setattr(deciding, "decide", failing)
+    opened = worker.metrics.model_breakers_opened_total.labels("m")
+    for _ in range(6):
+        made(worker, {"customerId": "ann"})
+    assert bypassed == [frozenset()] * 5 + [frozenset({"m"})]
+    clock.now_ms += 60_000
+    made(worker, {"customerId": "ann"})
+    assert bypassed[-1] == frozenset()
+    assert opened._value.get() >= 2, "and one more failure opens it again"
+
+
+def test_writing_a_trace_down_is_not_counted_against_the_latency_budget(
+    worker: Worker, clock: SlowClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.know("ann")
+    worker.catalogue = catalogue(flow={"fallbackOfferIds": ["tape"], "latencyBudgetMs": 50})
+
+    def slow_to_write(*arguments: Any) -> Decided:
+        decided = decide(*arguments)
+        clock.now_ms += 1_000 if decided.trace is not None else 0
+        return decided
+
+    monkeypatch.setattr(deciding, "decide", slow_to_write)
+    for _ in range(6):
+        underway = made(worker, {"customerId": "ann", "trace": True})
+        assert underway.decided.degraded is None
+
+
+def test_removals_name_every_kind_of_reason(worker: Worker) -> None:
+    worker.know("ann")
+    customer = worker.partition_for("ann").open(customer_key(TENANT, "ann"))
+    customer.profile = Profile({}, consent={"push": "revoked"})
+    offers = [
+        *ENTITIES["offers"],
+        {"id": "mug", "name": "Mug", "categoryId": "cat", "budget": {"maxTotal": 1}},
+    ]
+    creatives = [
+        {"id": f"{offer}-{n}", "name": "x", "offerId": offer, "channelId": "web"}
+        for offer, n in (("mug", 1), ("vinyl", 2), ("tape", 2))
+    ]
+    tape_only = {"field": "offer.id", "operator": "neq", "value": "tape"}
+    worker.catalogue = snapshot(
+        {
+            **ENTITIES,
+            "offers": offers,
+            "creatives": [*ENTITIES["creatives"], *creatives],
+            "decision-flows": [{"id": "flow", "name": "F", "status": "active", "filters": [tape_only]}],
+        }
+    )
+    body = {"customerId": "ann", "excludeCreatives": ["tape-2"], "debug": True}
+    answer = msgspec.json.decode(render(made(worker, body), "ann", True, None))
+    assert answer["meta"]["removals"] == {
+        "excluded_creative": 1,
+        "consent:push": 1,
+        "budget_exhausted": 1,
+        "filter:filters[0]": 1,
+        "one_creative_per_offer": 1,
+    }

@@ -21,6 +21,7 @@ PATHS = (
     ("POST", "/api/v1/respond"),
     ("POST", "/api/v1/capture"),
     ("POST", "/api/v1/events/ingest"),
+    ("POST", "/api/v1/simulate"),
     ("PUT", "/api/v1/customers/ann"),
     ("PATCH", "/api/v1/customers/ann"),
 )
@@ -33,6 +34,8 @@ NAMES = st.sampled_from(
         *("decisionFlowId", "blueprintKey", "channelId", "placement", "placements", "deduplicate", "debug"),
         *("attributes", "context", "excludeOffers", "trace", "outcome", "outcomeType", "interactionType"),
         *("recommendationId", "rank", "offerId", "creativeId", "traceId", "idempotencyKey", "target"),
+        *("overrides", "offers", "creatives", "contactPolicies", "qualificationRules", "decisionFlow", "now"),
+        *("id", "key", "kind", "config", "status", "scopes", "filters", "scoring", "customer"),
         *("conversionValue", "metadata", "tags", "consent", "timeZone", "locale", "tenantId", "x"),
     ]
 )
@@ -108,6 +111,42 @@ def check(served: Served, method: str, path: str, body: bytes) -> None:
 @given(body=st.binary(max_size=200) | BODIES | KNOWN)
 def test_any_body_gets_a_documented_answer(served: Served, method: str, path: str, body: bytes) -> None:
     check(served, method, path, body)
+
+
+OVERRIDES = st.fixed_dictionaries(
+    {},
+    optional={
+        **dict.fromkeys(
+            ["offers", "creatives", "contactPolicies", "qualificationRules"],
+            st.lists(st.fixed_dictionaries({"id": LEAVES}, optional=dict.fromkeys(
+                ["name", "status", "priority", "kind", "config", "scopes", "offerId", "content"], VALUES
+            )), max_size=3),
+        ),
+        "decisionFlow": st.dictionaries(NAMES, VALUES, max_size=4),
+    },
+)  # fmt: skip
+
+
+@FUZZ
+@given(overrides=OVERRIDES, now=st.none() | st.datetimes().map(lambda at: at.isoformat() + "Z"))
+def test_any_overrides_get_a_documented_answer(served: Served, overrides: object, now: str | None) -> None:
+    body = json.dumps({"customerId": "ann", "overrides": overrides, "now": now}).encode()
+    check(served, "POST", "/api/v1/simulate", body)
+
+
+@FUZZ
+@given(
+    query=st.dictionaries(
+        st.sampled_from(
+            ["limit", "offset", "customerId", "channel", "placement", "decisionFlowId", "offerId"]
+        ),
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | LEAVES.map(str),
+    )
+)
+def test_any_query_gets_a_documented_answer(served: Served, query: dict[str, str]) -> None:
+    for path in ("/api/v1/decision-traces", "/api/v1/customers/ann/eligibility"):
+        status, _ = served.answer("GET", URL(path).with_query(query), headers=HEADERS)
+        assert status in (200, 400, 404)
 
 
 @FUZZ

@@ -8,6 +8,8 @@ from msgspec import Meta
 
 from app.decision.entities.base import Entity, Percent, Unit, ZoneName
 
+_DAY_MS = 86_400_000
+
 
 class TenantSettings(Entity, frozen=True, kw_only=True):
     """A tenant's own settings; it has one such entity at most."""
@@ -21,3 +23,8 @@ class TenantSettings(Entity, frozen=True, kw_only=True):
     trace_sample_rate: Unit = 0.0
     trace_retention_days: Annotated[int, Meta(ge=1, le=365)] = 7
     trust_request_segments: bool = False
+
+    @property
+    def trace_retention_ms(self) -> int:
+        """How long traces are kept, ms."""
+        return self.trace_retention_days * _DAY_MS

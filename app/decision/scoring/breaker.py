@@ -46,7 +46,7 @@ class Breakers:
         Args:
             tenant_id: Whose models they are.
             asked: The models that were asked, each with whether it failed or overran.
-            now_ms: The instant, epoch ms.
+            now_ms: The instant, of the same clock as `bypassed` is asked by, ms.
         """
         opened = []
         for model_id, failed in asked.items():
