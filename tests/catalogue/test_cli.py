@@ -52,15 +52,15 @@ def test_import_export_import(fresh: Settings, tmp_path: Path) -> None:
     first = run(fresh, "catalog", "import", str(SAMPLE))
     assert (first.returncode, first.stderr) == (0, "")
     assert "  + offers[classics-box]\n" in first.stdout
-    assert "demo: 69 created, 0 updated, 0 deleted, 0 unchanged, version " in first.stdout
+    assert "demo: 72 created, 0 updated, 0 deleted, 0 unchanged, version " in first.stdout
     again = run(fresh, "catalog", "import", str(SAMPLE))
-    assert again.stdout == "demo: 0 created, 0 updated, 0 deleted, 69 unchanged (nothing was written)\n"
+    assert again.stdout == "demo: 0 created, 0 updated, 0 deleted, 72 unchanged (nothing was written)\n"
     version = read(fresh).version
     for name in ("out.yaml", "out.json"):
         file = tmp_path / name
         assert run(fresh, "catalog", "export", "--output", str(file)).returncode == 0
         back = run(fresh, "catalog", "import", str(file), "--prune")
-        assert "0 created, 0 updated, 0 deleted, 69 unchanged" in back.stdout
+        assert "0 created, 0 updated, 0 deleted, 72 unchanged" in back.stdout
     assert read(fresh).version == version
     assert json.loads((tmp_path / "out.json").read_text())["tenant"] == "demo"
 
@@ -76,7 +76,7 @@ def test_the_tenant_named_on_the_command_line_wins(fresh: Settings) -> None:
 def test_a_dry_run_changes_nothing_and_creates_nothing(fresh: Settings) -> None:
     dry = run(fresh, "catalog", "import", str(SAMPLE), "--dry-run", "--json")
     diff = json.loads(dry.stdout)
-    assert (dry.returncode, len(diff["created"]), diff["version"], diff["dryRun"]) == (0, 69, None, True)
+    assert (dry.returncode, len(diff["created"]), diff["version"], diff["dryRun"]) == (0, 72, None, True)
     assert {"kind": "offers", "id": "indie-picks"} in diff["created"]
     assert not asyncio.run(topic_exists(fresh, CATALOG))
     assert run(fresh, "catalog", "export").stdout == "tenant: demo\n"
