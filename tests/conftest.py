@@ -6,12 +6,17 @@ import gc
 import uuid
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import pytest
 
 from app.embedded import EmbeddedBroker
 from tests.kafka.broker import Broker, in_ci, left_out_line
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.jars import java_available
+
+# How long an example takes is the machine's business: nothing in the suite is asserted about time.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 _MISSING = pytest.StashKey[str]()
 _LEFT_OUT = pytest.StashKey[int]()

@@ -223,7 +223,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(values)
 def test_text_and_back(value: object) -> None:
     for text in (yaml_text({"v": value}), json_text({"v": value})):
@@ -231,7 +231,7 @@ def test_text_and_back(value: object) -> None:
         assert json.dumps(again) == json.dumps({"v": value})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.one_of(
         st.binary(max_size=200), st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace"))

@@ -91,7 +91,7 @@ imports = st.lists(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(imports, st.data())
 def test_a_new_reader_ends_at_the_truth_however_the_topic_was_compacted(
     history: list[dict[int, int | None]], data: st.DataObject
@@ -111,7 +111,7 @@ def test_a_new_reader_ends_at_the_truth_however_the_topic_was_compacted(
     assert log.problems() is None
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(imports, imports, st.data())
 def test_a_reader_that_lags_behind_the_cleaner_sees_true_states_or_says_no(
     before: list[dict[int, int | None]], after: list[dict[int, int | None]], data: st.DataObject
@@ -228,7 +228,7 @@ def test_what_cannot_be_read_is_an_error_of_its_own(value: bytes) -> None:
         decode_marker(value)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.sampled_from([b"demo:categories:a", b"demo:!commit", b"x"]), st.binary())))
 def test_no_bytes_break_the_log(records: list[tuple[bytes, bytes]]) -> None:
     log = CatalogueLog()

@@ -159,7 +159,7 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(tree=TREES, customer=st.dictionaries(st.sampled_from("xyz"), ANY_JSON), context=ANY_JSON)
 def test_any_tree_compiles_or_is_refused_and_then_holds_or_not(
     tree: Any, customer: dict[str, Any], context: Any

@@ -107,7 +107,7 @@ WINDOWS = st.dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     profile=PROFILES,
     windows=WINDOWS,

@@ -197,7 +197,7 @@ def test_what_is_no_document_is_refused() -> None:
     ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(kind=st.sampled_from(list(KINDS)), body=ANY_JSON)
 def test_any_json_is_an_entity_or_a_list_of_problems(kind: str, body: Any) -> None:
     loaded = load_entity(kind, body)
@@ -205,7 +205,7 @@ def test_any_json_is_an_entity_or_a_list_of_problems(kind: str, body: Any) -> No
     assert loaded != []
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(data=st.data(), kind=st.sampled_from(list(KINDS)))
 def test_nearly_right_documents_never_break_loading_checking_or_compiling(
     data: st.DataObject, kind: str

@@ -271,7 +271,7 @@ def catalogues(draw: st.DrawFn, world: World) -> TenantCatalogue:
     return tenant(bodies)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_it_says_what_a_decision_would_do(data: st.DataObject) -> None:
     world = data.draw(worlds())

@@ -216,7 +216,7 @@ def test_every_field_of_offers_and_creatives_can_be_read() -> None:
     assert refused(merged(decision_flows=flow(filters=filters))) == []
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(tree=ANY_JSON)
 def test_any_filter_is_accepted_or_refused_with_a_path(tree: Any) -> None:
     loaded = load_entity("decision-flows", flow(filters=[tree])[0])

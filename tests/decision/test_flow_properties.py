@@ -104,7 +104,7 @@ REQUESTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     data=st.data(),
     fields=FLOWS,
@@ -142,7 +142,7 @@ def test_the_order_in_the_catalogue_changes_nothing(
     assert result.total_candidates >= result.after_qualification >= result.after_contact_policy
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     body=nearly("filters", "enrich", "fallbackOfferIds", "latencyBudgetMs", "unknownCustomers", "scoring",
                 "ranking", "inventory", "qualification", "contactPolicies")

@@ -222,7 +222,7 @@ steps = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 10) | st.integers(0, 60), steps, st.integers(0, 2**32), st.booleans())
 def test_a_budget_is_never_overspent_and_is_used_up(
     limit: int, done: list[tuple[str, int]], seed: int, alone: bool

@@ -261,7 +261,7 @@ CONFIGS = nearly(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(kind=st.sampled_from(list(RULE_KINDS)), config=ANY_JSON | CONFIGS)
 def test_any_config_is_accepted_and_decides_or_is_refused_with_a_path(kind: str, config: Any) -> None:
     loaded = load_entity("qualification-rules", {"id": "r", "name": "r", "kind": kind, "config": config})

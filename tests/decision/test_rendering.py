@@ -77,7 +77,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     text=st.lists(PIECES | st.text(max_size=3), max_size=12).map("".join),
     values=st.dictionaries(st.sampled_from(["first", "x", "a"]), ANY_JSON),

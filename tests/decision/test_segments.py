@@ -143,7 +143,7 @@ def test_a_wrong_filter_is_refused_with_its_path(tree: dict[str, Any], paths: li
     assert refused(merged(segments=[segment("vip", tree)])) == paths
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(tree=ANY_JSON)
 def test_any_filter_is_accepted_or_refused_with_a_path(tree: Any) -> None:
     loaded = load_entity("segments", {"id": "s", "name": "s", "filter": tree})

@@ -110,7 +110,7 @@ _LOGS = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(log=_LOGS, most_totals=st.sampled_from([8, 200]))
 def test_the_same_log_gives_the_same_bytes(log: list[Step], most_totals: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -60,7 +60,7 @@ KNOWN = st.dictionaries(NAMES, VALUES, max_size=6).map(
     lambda body: json.dumps({**body, "customerId": "ann", "trace": True, "outcomeType": "click"}).encode()
 )
 
-FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class Served:

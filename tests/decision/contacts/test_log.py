@@ -68,7 +68,7 @@ def _folded_small(history: list[Contact], kept: int, most_totals: int) -> Custom
 
 
 @pytest.mark.parametrize("most_totals", [40, 100, TOTALS_MAX])
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(history=_HISTORIES, sort=st.booleans(), probes=st.lists(_AGES, max_size=8))
 def test_counts_are_those_of_the_whole_history(
     most_totals: int, history: list[Contact], sort: bool, probes: list[int]

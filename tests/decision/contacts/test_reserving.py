@@ -156,7 +156,7 @@ _STEPS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(_STEPS)
 def test_each_contact_counts_once_whatever_the_order(steps: list[tuple[str, int, int]]) -> None:
     folding, decided, reported = Folding(), dict[int, int](), set[tuple[int, int]]()

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.decision.experiments.assignment import arm_of, drawn, holds_out
@@ -59,7 +59,6 @@ def test_two_experiments_are_independent() -> None:
 
 
 @given(customer_id=st.text(), weight=st.floats(0, 100))
-@settings(deadline=None)
 def test_a_customer_always_has_the_same_variant(customer_id: str, weight: float) -> None:
     weights = {"a": weight, "b": 100 - weight}
     once, again = experiment(weights), experiment(weights)
@@ -69,7 +68,6 @@ def test_a_customer_always_has_the_same_variant(customer_id: str, weight: float)
 
 
 @given(customer_id=st.text(), low=st.integers(0, 100), more=st.integers(0, 100))
-@settings(deadline=None)
 def test_a_share_that_grows_keeps_its_customers(customer_id: str, low: int, more: int) -> None:
     high = min(100, low + more)
     before, after = experiment({"a": low, "b": 100 - low}), experiment({"a": high, "b": 100 - high})
@@ -97,7 +95,6 @@ def test_an_assignment_sticks_for_its_days(age_ms: int, variant: str, keeps: boo
 @given(
     customer_id=st.text(), weight=st.integers(0, 100), later=st.integers(0, 100), holdout=st.integers(0, 100)
 )
-@settings(deadline=None)
 def test_changed_weights_and_holdout_leave_who_is_assigned(
     customer_id: str, weight: int, later: int, holdout: int
 ) -> None:

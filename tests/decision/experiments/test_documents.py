@@ -153,7 +153,7 @@ _EXPERIMENT = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(body=_EXPERIMENT, customer_id=st.text(max_size=5))
 def test_any_experiment_is_refused_or_decides(body: dict[str, Any], customer_id: str) -> None:
     entity = load_entity("experiments", body)

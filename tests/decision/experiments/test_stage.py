@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.decision.decide import CustomerView, Decided, PlacementRequest
@@ -224,7 +224,6 @@ def test_nothing_decided_is_nothing_assigned() -> None:
 
 
 @given(customer_id=st.text(min_size=1))
-@settings(deadline=None)
 def test_an_unrelated_experiment_changes_nobody(customer_id: str) -> None:
     customer = CustomerView(customer_id)
     other = between_creatives(id="other", key="other", offerId="house", variants=[
@@ -240,7 +239,6 @@ def test_an_unrelated_experiment_changes_nobody(customer_id: str) -> None:
 
 
 @given(customer_id=st.text(min_size=1), status=st.sampled_from(["draft", "paused", "archived"]))
-@settings(deadline=None)
 def test_without_the_experiment_the_result_is_what_it_was(customer_id: str, status: str) -> None:
     customer = CustomerView(customer_id)
     never = decided(experimenting(), customer)
@@ -249,7 +247,6 @@ def test_without_the_experiment_the_result_is_what_it_was(customer_id: str, stat
 
 
 @given(customer_id=st.text(min_size=1), seed=st.integers(0, 1_000))
-@settings(deadline=None)
 def test_the_order_of_the_catalogue_changes_nothing(customer_id: str, seed: int) -> None:
     documents = [
         *SHOP["creatives"],

@@ -45,7 +45,7 @@ def assert_bounded(value: object) -> None:
     assert not isinstance(value, float) or math.isfinite(value)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(text=ANY_TEXT, where=ENVIRONMENTS)
 def test_any_text_is_a_formula_or_is_refused_at_a_place_in_it(text: str, where: Any) -> None:
     formula = compile_formula(text)
@@ -65,7 +65,7 @@ def test_what_is_no_text_is_refused(text: object) -> None:
         assert isinstance(compile_formula(text), list)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(tree=TREES, where=ENVIRONMENTS, spaced=st.booleans())
 def test_a_second_reading_of_any_tree_agrees(tree: Tree, where: Any, spaced: bool) -> None:
     text = written(tree, spaced)

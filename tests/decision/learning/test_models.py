@@ -194,7 +194,7 @@ ROWS = st.lists(
 
 
 @given(st.sampled_from(list(KINDS)) | ANY_JSON, CONFIG, FIELDS, ROWS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_document_is_compiled_or_refused(
     kind: object, config: object, features: object, rows: list[dict[str, object]]
 ) -> None:

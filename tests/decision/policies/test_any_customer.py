@@ -68,7 +68,7 @@ ZONES = (
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     contacts=st.lists(st.builds(Contact, INSTANTS, IDS, IDS, IDS, IDS, st.none() | IDS), max_size=6),
     totals=st.lists(TOTALS, max_size=4),

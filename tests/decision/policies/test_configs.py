@@ -193,7 +193,7 @@ VALUES = (
 )
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=1_000)
 @given(
     kind=st.sampled_from(list(POLICY_KINDS)) | st.text(max_size=3),
     config=st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4) | ANY_JSON,

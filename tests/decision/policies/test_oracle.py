@@ -52,7 +52,7 @@ def check(verdict: CandidateTrace, stage: str, blocking: list[Any]) -> None:
         assert shown[2] - shown[0] == least
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(world=worlds(), limit=st.integers(1, 9))
 def test_every_verdict_and_number_is_what_looking_at_each_contact_says(world: World, limit: int) -> None:
     result = decided(tenant(documents(world)), world.customer(), world.now_ms, limit=limit)
@@ -79,7 +79,7 @@ def test_every_verdict_and_number_is_what_looking_at_each_contact_says(world: Wo
     assert [one.creative_id for one in result.decisions] == [one.creative_id for one in oracle.taken]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data(), world=worlds())
 def test_the_order_of_catalogue_and_contacts_changes_nothing(data: st.DataObject, world: World) -> None:
     plain = documents(world)
