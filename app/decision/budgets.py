@@ -25,6 +25,9 @@ from app.decision.policies.zones import first_zone
 #: The period that never ends.
 TOTAL = ""
 
+#: A budget allows no more, however little a delivery costs.
+DELIVERIES_MAX = 2**53
+
 #: The last instant whose date every zone can show, epoch milliseconds (the end of 9998).
 _LAST_MS = 253_370_764_800_000 - 1
 
@@ -93,7 +96,8 @@ def _affordable(most: float | None, price: float | None) -> int | None:
     """How many deliveries at this price cost no more than that; None without a bound."""
     if most is None or not price:
         return None
-    return int((Decimal(str(most)) / Decimal(str(price))).to_integral_value(ROUND_FLOOR))
+    # As many as `maxTotal` may say: state and records carry 64 bits.
+    return min(int((Decimal(str(most)) / Decimal(str(price))).to_integral_value(ROUND_FLOOR)), DELIVERIES_MAX)
 
 
 def _least(*limits: int | None) -> int | None:

@@ -9,6 +9,7 @@ import pytest
 
 from app.decision.budgets import TOTAL, Allowance, allowance, day_of
 from app.decision.entities import Offer
+from app.decision.policies import bounds
 from app.decision.validation import load_entity
 
 
@@ -23,19 +24,21 @@ def at(text: str) -> int:
         ({"spendPerDelivery": 2}, None),
         ({"maxPerDay": 5}, Allowance(5, None)),
         ({"maxTotal": 0}, Allowance(None, 0)),
+        ({"spendPerDelivery": 1e-9, "maxSpendTotal": 1e15}, Allowance(None, 2**53)),
+        ({"spendPerDelivery": 5e-324, "maxSpendPerDay": 1e15}, Allowance(2**53, None)),
         ({"maxPerDay": 5, "maxTotal": 7}, Allowance(5, 7)),
         ({"maxTotal": 5, "spendPerDelivery": 0.1, "maxSpendTotal": 0.3}, Allowance(None, 3)),
         ({"maxTotal": 2, "spendPerDelivery": 0.1, "maxSpendTotal": 0.3}, Allowance(None, 2)),
         ({"spendPerDelivery": 0.3, "maxSpendPerDay": 1, "maxPerDay": 9}, Allowance(3, None)),
         ({"spendPerDelivery": 3, "maxSpendTotal": 2.99}, Allowance(None, 0)),
         ({"spendPerDelivery": 0, "maxSpendTotal": 5}, None),
-        ({"spendPerDelivery": 1e-9, "maxSpendTotal": 1e15}, Allowance(None, 10**24)),
     ],
 )
 def test_the_least_limit_holds(budget: dict[str, Any], allowed: Allowance | None) -> None:
     offer = load_entity("offers", {"id": "o", "name": "O", "categoryId": "c", "budget": budget})
     assert isinstance(offer, Offer), offer
     assert allowance(offer.budget) == allowed
+    assert bounds(offer.budget) is (allowed is not None), "a decision asks for the same budgets"
 
 
 @pytest.mark.parametrize(

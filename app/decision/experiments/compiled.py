@@ -77,6 +77,8 @@ def compile_experiment(experiment: Experiment, index: EntityIndex) -> CompiledEx
     control = next((variant for variant in whole if variant.key == experiment.control_variant), None)
     if len(whole) != len(variants) or control is None or (experiment.target == "creative" and offer is None):
         return None
+    if not any(variant.weight > 0 for variant in whole):
+        return None
     start_ms, end_ms = window_of(experiment)
     return CompiledExperiment(
         experiment_id=experiment.id,

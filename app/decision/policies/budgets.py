@@ -36,11 +36,11 @@ def budget_exhausted(policy: ContactPolicy, at: str) -> BudgetExhausted | list[P
 
 
 def bounds(budget: Budget | None) -> bool:
-    """Whether a budget says how much at all."""
+    """Whether a budget says how much at all. What costs nothing spends nothing, whatever may be spent."""
     if budget is None:
         return False
-    limits = (budget.max_per_day, budget.max_total, budget.max_spend_per_day, budget.max_spend_total)
-    return any(limit is not None for limit in limits)
+    spend = (budget.max_spend_per_day, budget.max_spend_total) if budget.spend_per_delivery else ()
+    return any(limit is not None for limit in (budget.max_per_day, budget.max_total, *spend))
 
 
 def budget_problems(budget: Budget | None) -> list[Problem]:
