@@ -6,6 +6,7 @@ Rules of this module:
     publish; what slips by (an older record) is scored by `priority_weighted`.
 2.  A strategy explores only under a method that grows with propensity and whose rest is known: `propensity`,
     or `formula` with an exponent for it. `priority_weighted` uses no model at all.
+3.  Thompson sampling takes no floor: its scores are drawn.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from app.decision.index import EntityIndex
 from app.decision.learning.learner import LogisticLearner, learning_key
 from app.decision.learning.models import BanditModel, LogisticModel, compile_model
 from app.decision.learning.models import Model as CompiledModel
+from app.decision.learning.thompson import Thompson
 from app.decision.problems import Problem, join
 from app.decision.scoring.bypass import Bypassed
 from app.decision.scoring.context import ScoringContext
@@ -114,7 +116,7 @@ def _estimator(scoring: Scoring, index: EntityIndex, path: str) -> Estimator | l
     model = compile_entity(entity)
     if isinstance(model, list):
         return [Problem(join(path, "modelId"), f"{entity.id} does not compile: {model[0].message}")]
-    problem = _unexplorable(scoring, model, path)
+    problem = _floored_draws(scoring, model, path) or _unexplorable(scoring, model, path)
     return [problem] if problem is not None else Estimator(entity.id, model, scoring.propensity_from)
 
 
@@ -139,6 +141,15 @@ def _compiled(document: bytes, path: str) -> CompiledModel | list[Problem]:
     catalogue compiles everything anew."""
     kind, config, features = msgspec.json.decode(document)
     return compile_model(kind, config, features, path)
+
+
+def _floored_draws(scoring: Scoring, model: CompiledModel, path: str) -> Problem | None:
+    """A floor under drawn scores would choose by chance too, which no selection probability tells of."""
+    if scoring.floor == 0.0 or not isinstance(model, BanditModel) or not isinstance(model.strategy, Thompson):
+        return None
+    return Problem(
+        join(path, "floor"), "has no meaning with Thompson sampling: its scores are drawn; leave it out"
+    )
 
 
 def _unexplorable(scoring: Scoring, model: CompiledModel, path: str) -> Problem | None:

@@ -16,6 +16,7 @@ from tests.decision.documents import ANY_JSON
 from tests.decision.scoring.test_methods import SCORECARD, flow
 
 EPSILON = {"id": "eg", "key": "eg", "name": "e", "kind": "epsilon_greedy"}
+THOMPSON = {"id": "ts", "key": "ts", "name": "t", "kind": "thompson"}
 PAUSED = {**SCORECARD, "id": "off", "key": "off", "status": "paused"}
 
 
@@ -38,17 +39,29 @@ PAUSED = {**SCORECARD, "id": "off", "key": "off", "status": "paused"}
             "weights.p",
             "would not count",
         ),
+        ({"method": "propensity", "modelId": "ts", "floor": 0.2}, "floor", "no meaning with Thompson"),
+        ({"method": "formula", "modelId": "ts", "floor": 0.2}, "floor", "no meaning with Thompson"),
     ],
 )
 def test_an_active_flow_must_be_able_to_score(scoring: dict[str, Any], path: str, words: str) -> None:
     documents: dict[str, list[dict[str, Any]]] = {
         **SHOP,
-        "models": [SCORECARD, EPSILON, PAUSED],
+        "models": [SCORECARD, EPSILON, THOMPSON, PAUSED],
         "decision-flows": [flow(**scoring), {"id": "draft", "name": "Draft", "scoring": scoring}],
     }
     problems = check_tenant("t", loaded(documents))
     assert [problem.path for problem in problems] == [f"decision-flows[flow].scoring.{path}"]
     assert words in problems[0].message
+
+
+@pytest.mark.parametrize("scoring", [{"modelId": "ts"}, {"modelId": "eg", "floor": 0.2}])
+def test_a_strategy_whose_scores_are_not_drawn_may_have_a_floor(scoring: dict[str, Any]) -> None:
+    documents: dict[str, list[dict[str, Any]]] = {
+        **SHOP,
+        "models": [EPSILON, THOMPSON],
+        "decision-flows": [flow(method="propensity", **scoring)],
+    }
+    assert check_tenant("t", loaded(documents)) == []
 
 
 KINDS = ["scorecard", "logistic", "thompson", "epsilon_greedy", "trees"]
