@@ -12,11 +12,11 @@ from app.decision.shared import Shared
 class ScoringContext:
     """One request's view for scoring.
 
-    `asked` collects the models that were asked, with whether they failed or overran; `degraded` says whether
-    any score lacks what its method asks for.
+    `asked` collects the models that were asked, with whether they ever failed or overran; `degraded` says
+    whether any score lacks what its method asks for.
     """
 
-    __slots__ = ("asked", "degraded", "environment_of", "probe", "salt", "shared")
+    __slots__ = ("_said", "_spent_ms", "asked", "degraded", "environment_of", "probe", "salt", "shared")
 
     def __init__(
         self,
@@ -32,10 +32,21 @@ class ScoringContext:
         self.probe = probe
         self.asked: dict[str, bool] = {}
         self.degraded = False
+        self._said: dict[str, dict[str, float | None]] = {}
+        self._spent_ms: dict[str, float] = {}
+
+    def said(self, model_id: str) -> dict[str, float | None]:
+        """What a model has said in this request, by offer id, to read and to add to."""
+        return self._said.setdefault(model_id, {})
+
+    def spend(self, model_id: str, ms: float) -> float:
+        """How long a model has taken in this request, ms, with a call that has just ended."""
+        spent_ms = self._spent_ms[model_id] = self._spent_ms.get(model_id, 0.0) + ms
+        return spent_ms
 
     def note_model(self, model_id: str, *, failed: bool) -> None:
-        """A model was asked."""
-        self.asked[model_id] = failed
+        """A model was asked. One call that failed makes it fail, whatever comes of the others."""
+        failed = self.asked[model_id] = failed or self.asked.get(model_id, False)
         self.degraded = self.degraded or failed
 
     def row(self, candidate: Candidate) -> Callable[[str], object]:

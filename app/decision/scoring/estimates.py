@@ -2,13 +2,15 @@
 
 Rules of this module:
 
-1.  Evidence is by offer, so each offer is estimated once; a model looks at all that need it in one call.
+1.  Evidence is by offer, so each offer is estimated once. A request asks a model once for an offer at most,
+    whoever wants to know: a rule asks for the offer it looks at, the score stage for all the others in one
+    call. A bypassed model is not asked at all.
 2.  A strategy (Thompson sampling, epsilon-greedy) gives the propensity itself, by the offer's own evidence.
     Another model stands where `learning.propensity` puts it, behind the evidence, or before it where the
     flow says so.
 3.  A model that has nothing to say of a candidate costs that candidate its estimate, not the request: the
-    evidence, or 0.5, takes its place. Only a model that fails or overruns `TIMEOUT_MS` counts against its
-    breaker.
+    evidence, or 0.5, takes its place. Only a model that fails, or takes over `TIMEOUT_MS` in
+    all the calls of a request together, counts against its breaker.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from app.decision.scoring.context import ScoringContext
 from app.decision.shared import Evidence
 from app.decision.state import FEATURE_TEXT_MAX, FeatureValue
 
-#: A call of a model for all candidates may take this long, ms.
+#: All the calls of a model for one request may take this long together, ms.
 TIMEOUT_MS = 25.0
 
 TENANT_KEY = "tenant"
@@ -117,14 +119,18 @@ class Estimator:
 
     def _ask(self, candidates: Sequence[Candidate], context: ScoringContext) -> Mapping[str, float | None]:
         """What the model says of these candidates' offers; nothing without one, or while it is bypassed."""
-        model = self.bound(context.shared.evidence)
-        if model is None or self.model_id is None or not candidates:
+        if self.model_id is None or self.model_id in context.shared.bypassed:
             return {}
-        started_ms = context.probe()
-        said = model.propensities([context.row(one) for one in candidates])
-        overran = context.probe() - started_ms > TIMEOUT_MS
-        context.note_model(self.model_id, failed=said.failed or overran)
-        return {one.offer.id: value for one, value in zip(candidates, said.values, strict=True)}
+        known = context.said(self.model_id)
+        new = [one for one in candidates if one.offer.id not in known]
+        model = self.bound(context.shared.evidence) if new else None
+        if model is not None:
+            started_ms = context.probe()
+            said = model.propensities([context.row(one) for one in new])
+            spent_ms = context.spend(self.model_id, context.probe() - started_ms)
+            context.note_model(self.model_id, failed=said.failed or spent_ms > TIMEOUT_MS)
+            known.update(zip([one.offer.id for one in new], said.values, strict=True))
+        return known
 
     def features(self, row: FeatureRow) -> tuple[FeatureValue, ...]:
         """The values of the model's fields, for it to learn from what comes of the decision."""
