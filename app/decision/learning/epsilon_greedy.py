@@ -13,14 +13,14 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from app.decision.learning.evidence import Rewards, Tally
-from app.decision.learning.strategies import Weights, highest, sorted_factors
+from app.decision.learning.strategies import Field, Weights, highest, sorted_factors
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 
@@ -42,13 +42,34 @@ class EpsilonGreedy(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_
 
     def weigh(self, factors: Mapping[str, float], rewards: Rewards, salt: str, /) -> Weights:
         """Positive rates and exact selection probabilities; the salt changes nothing. See `Strategy`."""
+        scores = {arm: rewards.tally(arm).rate for arm in factors}
+        return self.field(factors, rewards, scores).weights()
+
+    def field(self, factors: Mapping[str, float], rewards: Rewards, scores: Mapping[str, float], /) -> Field:
+        """See `RankingStrategy`."""
+        return _Standing(self, factors, rewards, scores)
+
+
+class _Standing:
+    """The arms of one decision."""
+
+    def __init__(
+        self, by: EpsilonGreedy, factors: Mapping[str, float], rewards: Rewards, scores: Mapping[str, float]
+    ) -> None:
         arms = sorted_factors(factors)
-        tallies = {arm: rewards.tally(arm) for arm in arms}
-        scores = {arm: tally.rate for arm, tally in tallies.items()}
-        utilities = {arm: factor * scores[arm] for arm, factor in arms.items()}
-        epsilon = self.epsilon(sum(tally.trials for tally in tallies.values()))
-        probabilities = {arm: epsilon / len(arms) for arm in arms}
-        best = highest(utilities)
+        self._by = by
+        self._scores = {arm: scores[arm] for arm in arms}
+        self._utilities = {arm: factor * scores[arm] for arm, factor in arms.items()}
+        self._trials = {arm: rewards.tally(arm).trials for arm in arms}
+
+    def drop(self, arms: Collection[str], /) -> None:
+        for arm in arms:
+            del self._scores[arm], self._utilities[arm], self._trials[arm]
+
+    def weights(self) -> Weights:
+        epsilon = self._by.epsilon(sum(self._trials.values()))
+        probabilities = dict.fromkeys(self._scores, epsilon / max(len(self._scores), 1))
+        best = highest(self._utilities)
         if best is not None:
             probabilities[best] += 1.0 - epsilon
-        return Weights(scores, utilities, probabilities)
+        return Weights(dict(self._scores), dict(self._utilities), probabilities)

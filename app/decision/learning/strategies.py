@@ -9,12 +9,14 @@ Rules of this module:
     factor × score, so that selection probabilities are those of the final ranking.
 3.  The order of the arms changes nothing: draws are keyed by arm and salt, ties go to the smaller arm id.
 4.  Selection probabilities are about the first rank among exactly these arms, and sum to 1.
+5.  A decision of several ranks scores and draws its arms once (`RankingStrategy`): a `Field` holds them, and
+    taken arms drop out.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 import msgspec
@@ -36,6 +38,17 @@ class Weights(msgspec.Struct, frozen=True):
     draws: int | None = None
 
 
+class Field(Protocol):
+    """Arms that stand in one decision, weighed anew for each rank as some drop out."""
+
+    def drop(self, arms: Collection[str], /) -> None:
+        """Take out arms that stand."""
+
+    def weights(self) -> Weights:
+        """The weights of the arms that still stand, as `Strategy.weigh` would have them."""
+        ...
+
+
 class Strategy(Protocol):
     """How arms are weighed by what they have shown."""
 
@@ -46,6 +59,20 @@ class Strategy(Protocol):
             factors: Every arm that may be picked, with its factor; one that is no number ≥ 0 counts as 0.
             rewards: The evidence for each arm id.
             salt: Chance; the same salt gives the same weights.
+        """
+        ...
+
+
+class RankingStrategy(Strategy, Protocol):
+    """A strategy for decisions of several ranks."""
+
+    def field(self, factors: Mapping[str, float], rewards: Rewards, scores: Mapping[str, float], /) -> Field:
+        """The arms of one decision, to be weighed for several ranks.
+
+        Args:
+            factors: See `weigh`.
+            rewards: The evidence for each arm id.
+            scores: The strategy's score of every arm, drawn already.
         """
         ...
 

@@ -15,7 +15,7 @@ Rules of this module:
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated
 
@@ -24,10 +24,12 @@ from msgspec import Meta
 
 from app.decision.learning.chance import Chance
 from app.decision.learning.evidence import Rewards, Tally
-from app.decision.learning.strategies import Weights, sorted_factors
+from app.decision.learning.strategies import Field, Weights, sorted_factors
 
-#: Arms whose draws are remembered: at most 8 kB each.
+#: Arms whose draws are remembered, alone and times a factor: at most 8 kB for each of the two.
 REMEMBERED = 4_096
+#: In a round, an arm that dropped out: below every draw.
+_GONE = -1.0
 Prior = Annotated[float, Meta(ge=0.01, le=1_000_000)]
 
 
@@ -44,32 +46,69 @@ class Thompson(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_field
 
     def weigh(self, factors: Mapping[str, float], rewards: Rewards, salt: str, /) -> Weights:
         """Drawn scores, and selection probabilities estimated from `draws` draws; see `Strategy`."""
+        scores = {arm: self.score(arm, rewards.tally(arm), salt) for arm in factors}
+        return self.field(factors, rewards, scores).weights()
+
+    def field(self, factors: Mapping[str, float], rewards: Rewards, scores: Mapping[str, float], /) -> Field:
+        """See `RankingStrategy`."""
         arms = sorted_factors(factors)
-        tallies = {arm: rewards.tally(arm) for arm in arms}
-        scores = {arm: self.score(arm, tallies[arm], salt) for arm in arms}
-        return Weights(
-            scores,
-            {arm: factor * scores[arm] for arm, factor in arms.items()},
-            self._probabilities(arms, tallies),
-            self.draws,
-        )
+        drawn = [
+            _scaled(factor, arm, *self._posterior(rewards.tally(arm)), self.draws)
+            for arm, factor in arms.items()
+        ]
+        return _Standing(arms, scores, drawn, self.draws)
 
     def _posterior(self, tally: Tally) -> tuple[float, float]:
         positives = max(tally.positives, 0)
         return self.alpha + positives, self.beta + tally.trials - positives
 
-    def _probabilities(self, arms: Mapping[str, float], tallies: Mapping[str, Tally]) -> dict[str, float]:
-        if not arms:
-            return {}
-        drawn = [
-            _times(factor, _draws(arm, *self._posterior(tallies[arm]), self.draws))
-            for arm, factor in arms.items()
-        ]
-        wins = [0] * len(drawn)
-        for values in zip(*drawn, strict=True):
-            wins[values.index(max(values))] += 1
-        share = 1.0 / len(drawn)
-        return {arm: (won + share) / (self.draws + 1) for arm, won in zip(arms, wins, strict=True)}
+
+class _Standing:
+    """The arms of one decision.
+
+    Invariant: `_winners` are the arms that stand highest in some rounds, with those rounds. A round is one
+    draw of every arm, by place in `_places`; ties go to the first, the smallest id.
+    """
+
+    def __init__(
+        self,
+        factors: Mapping[str, float],
+        scores: Mapping[str, float],
+        drawn: Sequence[Sequence[float]],
+        draws: int,
+    ) -> None:
+        self._scores = {arm: scores[arm] for arm in factors}
+        self._utilities = {arm: factor * scores[arm] for arm, factor in factors.items()}
+        self._draws = draws
+        self._places = {arm: place for place, arm in enumerate(factors)}
+        self._rounds = [list(values) for values in zip(*drawn, strict=True)]
+        self._winners: dict[int, list[list[float]]] = {}
+        self._settle(self._rounds)
+
+    def drop(self, arms: Collection[str], /) -> None:
+        lost: list[list[float]] = []
+        for arm in arms:
+            del self._scores[arm], self._utilities[arm]
+            place = self._places.pop(arm)
+            for values in self._rounds:
+                values[place] = _GONE
+            lost += self._winners.pop(place, [])
+        self._settle(lost)
+
+    def weights(self) -> Weights:
+        probabilities = {}
+        if self._places:
+            total = self._draws + 1
+            probabilities = dict.fromkeys(self._places, 1.0 / len(self._places) / total)
+            for arm, place in self._places.items():
+                if place in self._winners:
+                    won = len(self._winners[place]) + 1.0 / len(self._places)
+                    probabilities[arm] = won / total
+        return Weights(dict(self._scores), dict(self._utilities), probabilities, self._draws)
+
+    def _settle(self, rounds: Sequence[list[float]]) -> None:
+        for values in rounds:
+            self._winners.setdefault(values.index(max(values)), []).append(values)
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -78,5 +117,7 @@ def _draws(arm: str, alpha: float, beta: float, count: int) -> Sequence[float]:
     return array("d", [chance.beta(alpha, beta) for _ in range(count)])
 
 
-def _times(factor: float, values: Sequence[float]) -> Sequence[float]:
-    return values if factor == 1.0 else [factor * value for value in values]
+@lru_cache(maxsize=REMEMBERED)
+def _scaled(factor: float, arm: str, alpha: float, beta: float, count: int) -> Sequence[float]:
+    values = _draws(arm, alpha, beta, count)
+    return values if factor == 1.0 else array("d", [factor * value for value in values])

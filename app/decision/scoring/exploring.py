@@ -7,6 +7,8 @@ Rules of this module:
 2.  Mandatory offers that come first do so with certainty; a strategy chooses among the others.
 3.  A selection probability is that of an offer at its rank, given those above it: exact for epsilon-greedy,
     estimated from `draws` draws for Thompson sampling. Without a strategy it is 1.
+4.  A decision draws once: the score stage drew what offers stand with, and the strategy's field stays from
+    rank to rank, only losing what was taken or may not stand any more.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import msgspec
 
 from app.decision.learning.evidence import Tally
 from app.decision.learning.models import BanditModel
+from app.decision.learning.strategies import Field
 from app.decision.scoring.estimates import offer_key
 from app.decision.scoring.propensity import GeometricMean, PropensityTimesFit
 from app.decision.scoring.scored import Scored
@@ -54,6 +57,8 @@ class Explorer:
         self._method = method
         self._rewards = _Offers(evidence)
         self._salt = salt
+        self._field: Field | None = None
+        self._standing: dict[str, Scored] = {}
 
     def choose(self, eligible: Sequence[Scored], rank: int, mandatory_first: bool) -> Choice:
         """Which of the candidates that may take a rank takes it.
@@ -69,10 +74,33 @@ class Explorer:
         arms: dict[str, Scored] = {}
         for one in eligible:
             arms.setdefault(one.candidate.offer.id, one)
-        factors = {offer_id: self._method.factor(one) for offer_id, one in arms.items()}
-        weights = self._bandit.strategy.weigh(factors, self._rewards, self._salt)
+        weights = self._field_of(arms).weights()
         picked = self._bandit.sampler.pick(weights, f"{self._salt}/{rank}") or first.candidate.offer.id
         return Choice(arms[picked], weights.probabilities[picked], weights.draws, True)
+
+    def _field_of(self, arms: dict[str, Scored]) -> Field:
+        """These arms as a field: the last rank's without those that are gone, or a new one where it lacks an
+        arm, or an offer is stood for by a candidate of another factor."""
+        held = self._standing
+        self._standing = arms
+        stands = all(self._same(one, held.get(offer_id)) for offer_id, one in arms.items())
+        if self._field is None or not stands:
+            factors = {offer_id: self._method.factor(one) for offer_id, one in arms.items()}
+            scores = {offer_id: _propensity(one) for offer_id, one in arms.items()}
+            self._field = self._bandit.strategy.field(factors, self._rewards, scores)
+        else:
+            self._field.drop(held.keys() - arms.keys())
+        return self._field
+
+    def _same(self, one: Scored, held: Scored | None) -> bool:
+        return one is held or (held is not None and self._method.factor(one) == self._method.factor(held))
+
+
+def _propensity(scored: Scored) -> float:
+    """What the strategy drew for the offer when it was scored."""
+    if scored.estimate is None:
+        raise ValueError("a method that explores estimates every candidate")
+    return scored.estimate.value
 
 
 def explorer(scorer: Scorer, method: Method, evidence: Evidence, salt: str) -> Explorer | None:

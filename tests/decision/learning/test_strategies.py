@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.decision.learning.epsilon_greedy import EpsilonGreedy
 from app.decision.learning.evidence import NOTHING, Tally
-from app.decision.learning.strategies import Drawn, Highest, Strategy, Weights
+from app.decision.learning.strategies import Drawn, Highest, RankingStrategy, Strategy, Weights
 from app.decision.learning.thompson import Thompson
 
 
@@ -29,7 +29,7 @@ def ones(*arms: str) -> dict[str, float]:
     return dict.fromkeys(arms, 1.0)
 
 
-STRATEGIES: tuple[Strategy, ...] = (Thompson(draws=20), EpsilonGreedy())
+STRATEGIES: tuple[RankingStrategy, ...] = (Thompson(draws=20), EpsilonGreedy())
 ARMS = st.dictionaries(
     st.text("abcxyz", min_size=1, max_size=3),
     st.tuples(st.integers(0, 10**6), st.integers(0, 10**6), st.floats(0, 1) | st.just(1.0)),
@@ -147,3 +147,20 @@ def test_without_arms_nothing_is_picked() -> None:
 def test_equal_utilities_are_settled_by_id_in_any_order() -> None:
     for order in ("ab", "ba"):
         assert Highest().pick(Weights({}, dict.fromkeys(order, 0.5), {}), "s") == "a"
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=["thompson", "epsilon"])
+@given(ARMS, st.data())
+@settings(max_examples=60)
+def test_a_field_weighs_those_left_as_if_the_others_had_never_stood(
+    strategy: RankingStrategy, arms: dict[str, tuple[int, int, float]], data: st.DataObject
+) -> None:
+    log = Log(**{arm: (n, x) for arm, (n, x, _) in arms.items()})
+    left = {arm: factor for arm, (_, _, factor) in arms.items()}
+    field = strategy.field(left, log, strategy.weigh(left, log, "s").scores)
+    while left:
+        assert field.weights() == strategy.weigh(left, log, "s")
+        gone = data.draw(st.sets(st.sampled_from(sorted(left)), min_size=1), label="gone")
+        field.drop(gone)
+        left = {arm: factor for arm, factor in left.items() if arm not in gone}
+    assert field.weights() == strategy.weigh({}, log, "s")

@@ -9,8 +9,12 @@ from typing import Any
 import pytest
 
 from app.decision.decide import Decided
+from app.decision.learning.epsilon_greedy import EpsilonGreedy
+from app.decision.learning.evidence import Tally
+from app.decision.learning.strategies import Strategy
+from app.decision.learning.thompson import Thompson
 from tests.decision.building import SHOP
-from tests.decision.scoring.test_methods import decided
+from tests.decision.scoring.test_methods import UNFIT, Evidence, decided
 
 EVIDENCE = {"offer/card": (100, 30), "offer/house": (100, 10), "offer/car": (100, 20)}
 
@@ -111,3 +115,40 @@ def test_a_bypassed_strategy_does_not_explore() -> None:
     result = explored("epsilon_greedy", EPSILON, "s", bypassed=frozenset({"m"}))
     assert {one.selection_probability for one in result.decisions} == {1.0}
     assert result.degraded_scoring
+
+
+def test_a_decision_draws_each_offer_once_for_all_its_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    score = Thompson.score
+
+    def counting(self: Thompson, arm: str, tally: Tally, salt: str) -> float:
+        drawn.append(arm)
+        return score(self, arm, tally, salt)
+
+    monkeypatch.setattr(Thompson, "score", counting)
+    assert len(explored("thompson", {}, "s").decisions) == 3
+    assert sorted(drawn) == ["car", "card", "house"]
+
+
+UNFIT_LOANS = {**UNFIT, "scopes": [{"scope": "category", "id": "loans"}]}
+
+
+@pytest.mark.parametrize("kind", ["thompson", "epsilon_greedy"])
+@pytest.mark.parametrize("method", ["propensity", "formula"])
+def test_each_rank_is_as_if_those_above_had_never_stood(kind: str, method: str) -> None:
+    """The rest of an answer is what the rest of the offers would get, with loans that fit by half."""
+    factors = {"card": 1.0, "house": 0.5, "car": 0.5}
+    if method == "formula":
+        # The offers' weight and business value are the same: 50 each, 0.5^(i + e) of 1/p.
+        factors = {offer_id: (fit**0.2 * 0.5**0.3 * 0.5**0.1) ** 2.5 for offer_id, fit in factors.items()}
+    offers = [{**offer, "weight": 50, "businessValue": 50} for offer in SHOP["offers"]]
+    strategy: Strategy = Thompson() if kind == "thompson" else EpsilonGreedy()
+    rewards = Evidence({key.removeprefix("offer/"): counts for key, counts in EVIDENCE.items()})
+    for salt in map(str, range(40)):
+        result = explored(kind, {}, salt, method=method, offers=offers, qualification_rules=[UNFIT_LOANS])
+        left = dict(factors)
+        assert len(result.decisions) == 3
+        for one in result.decisions:
+            expected = strategy.weigh(left, rewards, salt).probabilities[one.offer_id]
+            assert one.selection_probability == pytest.approx(expected)
+            del left[one.offer_id]
