@@ -105,6 +105,14 @@ def test_a_flow_names_an_experiment_between_scorings(reference: str, paths: list
     assert [problem.path for problem in check_tenant("t", entities)] == paths
 
 
+def test_a_variant_by_thompson_sampling_takes_no_floor() -> None:
+    scoring = {"method": "propensity", "modelId": "ts", "floor": 0.1}
+    race = between_scorings(variants=[{"key": "champion", "weight": 100, "scoring": scoring}])
+    entities = documents(race, models=[{"id": "ts", "key": "ts", "kind": "thompson"}])
+    paths = [problem.path for problem in check_tenant("t", entities)]
+    assert paths == ["experiments[race].variants[0].scoring.floor"]
+
+
 def test_what_an_experiment_uses_cannot_be_deleted() -> None:
     entities = documents(between_scorings(), between_creatives(), **{"decision-flows": [RACING]})
     assert users_of("offers", "card", entities)[-1] == ("experiments", "exp")
