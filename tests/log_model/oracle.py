@@ -19,7 +19,6 @@ import msgspec
 from app.decision.evidence import TALLIES, tally_of
 from app.decision.learning.evidence import Tally
 from app.decision.notices import decode_score
-from app.decision.state import Customer
 from config.topics import (
     DEAD_LETTERS,
     DECISIONS,
@@ -37,32 +36,14 @@ from tables.layout import CONTROL_KEY, FENCE_KEY, Kind, unpack
 from tables.partition import Partition
 from tables.publisher import Derived
 from tests.log_model.log import LogPartition, Record
+from tests.log_model.meant import Expected, Meant, count, found_in
 from tests.log_model.shop import CHANGELOG, CUSTOMERS, PARTITIONS, PUSHES, TOPICS, home_of, key_of
+from tests.log_model.worker import Answer
 from tests.log_model.world import World
 
 OFFER = b"shop:offer/o1"
 
 _derived = msgspec.msgpack.Decoder(Derived)
-
-
-@dataclass(frozen=True)
-class Meant:
-    """A record as its producer meant it. `identity` is None for one that only its offset identifies."""
-
-    kind: str
-    customer: str
-    identity: str | None = None
-    number: int = 0
-
-
-@dataclass
-class Expected:
-    """One customer, as counted here."""
-
-    events: set[str] = field(default_factory=set)
-    clicks: set[str] = field(default_factory=set)
-    number: int | None = None
-    recommendations: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -118,9 +99,11 @@ class Oracle:
         return self._world.log.at(TOPICS[topic], number)
 
     def _check_caps(self) -> None:
-        answers = [one for worker in self._workers() for one in worker.answers]
+        answers = self._answers()
+        unlogged = [one for one in answers if one.pushes and not one.logged]
+        assert not unlogged, f"answered without the log: {unlogged}"
         for customer in CUSTOMERS:
-            answered = sum(pushes for who, _, pushes in answers if who == customer)
+            answered = sum(one.pushes for one in answers if one.customer == customer)
             logged = [one for one in self._decisions(home_of(customer)) if one[0] == customer]
             assert answered <= PUSHES, f"{customer} was sent {answered} pushes"
             assert sum(pushes for _, _, pushes in logged) <= PUSHES, f"{customer}: {logged}"
@@ -128,8 +111,9 @@ class Oracle:
             logged = [one for number in range(PARTITIONS) for one in self._decisions(number)]
             assert sum(pushes for _, _, pushes in logged) <= self._world.budget, f"the budget: {logged}"
 
-    def _workers(self) -> list[Any]:
-        return [*self._world.workers.values(), *self._world.ended]
+    def _answers(self) -> list[Answer]:
+        workers = [*self._world.workers.values(), *self._world.ended]
+        return [answer for worker in workers for answer in worker.answers]
 
     def _decisions(self, number: int, before: int | None = None) -> Iterator[tuple[str, str, int]]:
         for record in self._log(DECISIONS, number).history[:before]:
@@ -141,7 +125,7 @@ class Oracle:
         expected = self._expected(number, partition.positions)
         for name, one in expected.items():
             customer = partition.customer(key_of(name))
-            found = _found(customer)
+            found = found_in(customer)
             assert found == (len(one.events), len(one.clicks), one.number, one.recommendations), (
                 f"{name}: {found} at {partition.positions}, expected {one}"
             )
@@ -172,12 +156,12 @@ class Oracle:
             for offset in range(at[topic]):
                 meant = self._meant[topic, number, offset]
                 if home_of(meant.customer) == number:
-                    _count(expected[meant.customer], meant, f"{topic}/{number}/{offset}")
+                    count(expected[meant.customer], meant, f"{topic}/{number}/{offset}")
         for record in self._log(REKEYED, number).history[: at[REKEYED]]:
             origin = _origin(record)
             topic, source, offset_text = origin.split("/")
             meant = self._meant[topic, int(source), int(offset_text)]
-            _count(expected[meant.customer], meant, origin)
+            count(expected[meant.customer], meant, origin)
         for name, recommendation, _ in self._decisions(number, at[DECISIONS]):
             expected[name].recommendations.append(recommendation)
         return expected
@@ -188,7 +172,7 @@ class Oracle:
             body = {} if record.key == FENCE_KEY else json.loads(record.value or b"")
             if body.get("origin") == origin:
                 folded.append(body["sequence"])
-        answered = {(who, which) for worker in self._workers() for who, which, _ in worker.answers}
+        answered = {(one.customer, one.recommendation_id) for one in self._answers() if one.logged}
         for name in (name for name in CUSTOMERS if home_of(name) == number):
             key = key_of(name)
             for overlay in partition.overlays.of(key):
@@ -274,27 +258,6 @@ def _check_follows(before: Control, control: Control) -> None:
         ends[topic] = end
     assert tuple(ends) == control.positions, f"{control} after {before}"
     assert (control.batch, control.epoch >= before.epoch) == (before.batch + 1, True)
-
-
-def _count(expected: Expected, meant: Meant, origin: str) -> None:
-    if meant.kind == "event":
-        expected.events.add(meant.identity or origin)
-    elif meant.kind == "click":
-        expected.clicks.add(meant.identity or origin)
-    elif meant.kind == "profile":
-        expected.number = meant.number
-
-
-def _found(customer: Customer | None) -> tuple[int, int, Any, list[str]]:
-    if customer is None:
-        return 0, 0, None, []
-    counts = [
-        int(sum(customer.metrics[key].buckets.values())) if key in customer.metrics else 0
-        for key in ("n", "clicks")
-    ]
-    profile = customer.profile
-    number = None if profile is None else profile.attributes["number"]
-    return counts[0], counts[1], number, [one.recommendation_id for one in customer.recommendations]
 
 
 def _origin(record: Record) -> str:

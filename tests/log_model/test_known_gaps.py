@@ -9,7 +9,8 @@ import pytest
 
 from config.metrics import new_metrics
 from tests.log_model.clients import Fault
-from tests.log_model.oracle import Meant, Oracle
+from tests.log_model.meant import Meant
+from tests.log_model.oracle import Oracle
 from tests.log_model.shop import CUSTOMERS, click, home_of, purchase
 from tests.log_model.world import NAMES, STRIKES, World
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from agents.host import Host
@@ -22,15 +23,22 @@ from tables.scoreboard import Scoreboard
 from tests.log_model.clients import Network
 from tests.log_model.clock import VirtualLoop
 from tests.log_model.log import Log
-from tests.log_model.shop import APP_ID, PARTITIONS, PUSH_BUDGET, TENANT, TOPICS
+from tests.log_model.shop import APP_ID, PARTITIONS, TENANT, TOPICS
 from web.deciding import log_decision, make_decision
 from web.engine import Engine
 from web.errors import ApiError
 from web.recommend_body import Wanted
 from web.routing import lease_customer
 
-#: A recommendation answered: customer, recommendation id, contacts by push.
-Answer = tuple[str, str, int]
+
+@dataclass(frozen=True)
+class Answer:
+    """A recommendation answered, with so many contacts by push; `logged` unless it was flagged as not."""
+
+    customer: str
+    recommendation_id: str
+    pushes: int
+    logged: bool
 
 
 class Feed:
@@ -170,17 +178,14 @@ class Worker:
         engine, tenant = self.engine, self._catalogue.tenant(TENANT)
         try:
             lease = lease_customer(engine, TENANT, customer)
-            if tenant.budgets:
-                budgets = lease.partition.budgets_of(tenant, engine.clock_ms())
-                if budgets.room(PUSH_BUDGET) <= 0:
-                    return
             made = make_decision(engine, lease, self._catalogue, TENANT, wanted)
-            logged = await log_decision(engine, lease, made, tenant)
+            lacks = await log_decision(engine, lease, made, tenant)
             lease.check()
         except ApiError:
             return
-        if logged and self.alive and made.record is not None:
-            self.answers.append((customer, made.recommendation_id, len(made.decided.decisions)))
+        if self.alive and made.record is not None:
+            pushes = len(made.decided.decisions)
+            self.answers.append(Answer(customer, made.recommendation_id, pushes, lacks is None))
 
     def kill(self) -> None:
         """The process ends where it stands; its disk keeps what was written."""
