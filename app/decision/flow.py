@@ -235,6 +235,7 @@ class CompiledFlow:
             category_ids=self._index.categories_of(offer),
             placement_id=placement.id if placement is not None else creative.placement_id,
         )
+        place = self._index.placement(standing.placement_id)
         category = self._index.category(offer.category_id)
         claim = self.policies.claim(offer, creative, standing)
         of_offer, of_creative = offer_fields(offer, self._custom_fields(offer)), creative_fields(creative)
@@ -256,6 +257,7 @@ class CompiledFlow:
             offer_fields=of_offer,
             creative_fields=of_creative,
             computing=self._computing_of(standing.category_ids),
+            max_slots=None if place is None else place.max_slots,
         )
 
     def _custom_fields(self, offer: Offer) -> Mapping[str, Any]:
