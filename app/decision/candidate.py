@@ -43,6 +43,8 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     creative_fields: Mapping[str, Any]
     #: Its computed fields; None when it has none.
     computing: Computing | None
+    #: How many decisions of one answer its placement holds; None without a placement, or without a bound.
+    max_slots: int | None = None
 
 
 class Pool(msgspec.Struct, frozen=True):

@@ -7,8 +7,8 @@ Rules of this module:
 2.  Candidates stand in the order of their rank for a customer who fails no fit rule, so that most requests
     sort nothing: mandatory ones first (where the flow says so), then score and priority descending, then
     offer id, creative weight descending, creative id. The order does not depend on the catalogue's.
-3.  Pools are built at their first use, one for each channel, channel type and placement that exist; the
-    result depends on the catalogue alone.
+3.  Pools are kept, see `pools`; the result depends on the catalogue alone. A publish makes most of them, so
+    that no request waits for them.
 4.  Fallback offers need not be in the flow's inventory. Their pools stand in the order in which the flow
     lists them, then creative weight descending, then creative id.
 """
@@ -41,19 +41,16 @@ from app.decision.hashing import bucket
 from app.decision.index import EntityIndex
 from app.decision.metrics import CompiledMetric
 from app.decision.policies import PolicyBoard
+from app.decision.pools import NO_POOL, Pools
 from app.decision.qualification import RuleBoard
 from app.decision.rendering import compile_content
-from app.decision.schedule import ALWAYS_MS, schedule_ms
+from app.decision.schedule import schedule_ms
 from app.decision.scopes import Standing
 from app.decision.scoring.base import base_score
 from app.decision.scoring.scorer import by_priority, compile_scoring
 from app.decision.visibility import compile_visible
 
 E = TypeVar("E", bound=Entity)
-
-#: Where a flow's candidates are wanted: channel id, channel type, placement id; None for any; and whether
-#: they are its fallback offers'.
-_Wanted = tuple[str | None, str | None, str | None, bool]
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -71,8 +68,9 @@ class CompiledFlow:
     """A decision flow ready to decide with."""
 
     __slots__ = (
-        "_computing", "_creatives", "_fallbacks", "_index", "_offers", "_pools", "definition", "experiments",
-        "filters", "flow_id", "policies", "rules", "scorer", "surroundings", "visible",
+        "_computing", "_fallback_pools", "_index", "_listed", "_made", "_places", "_pools", "definition",
+        "experiments", "falls_back", "filters", "flow_id", "policies", "rules", "scorer", "surroundings",
+        "visible",
     )  # fmt: skip
 
     def __init__(self, flow: DecisionFlow, index: EntityIndex, surroundings: Surroundings) -> None:
@@ -91,22 +89,23 @@ class CompiledFlow:
         self.scorer = by_priority(flow.scoring.floor) if isinstance(scorer, list) else scorer
         self._index = index
         active = [offer for offer in index.all("offers", Offer) if self._is_active(offer)]
-        self._offers = {offer.id: offer for offer in active if self.offers_it(offer)}
+        #: What the inventory lists, by id; None where it takes everything.
+        self._listed = _listed(flow, index)
+        offers = {offer.id: offer for offer in active if self.offers_it(offer)}
         #: None when there is none.
-        self.experiments = surroundings.experiments.of_flow(flow.experiment_id, self._offers)
+        self.experiments = surroundings.experiments.of_flow(flow.experiment_id, offers)
         listed = [index.id_of("offers", reference) for reference in flow.fallback_offer_ids]
-        places = {offer_id: place for place, offer_id in reversed(list(enumerate(listed)))}
-        #: The fallback offers, each with its place among them.
-        self._fallbacks = {offer.id: (offer, places[offer.id]) for offer in active if offer.id in places}
-        self._creatives = index.all("creatives", Creative)
-        self._pools: dict[_Wanted, Pool] = {}
+        #: The place of each fallback offer among them.
+        self._places = {offer_id: place for place, offer_id in reversed(list(enumerate(listed)))}
+        fallbacks = {offer.id: offer for offer in active if offer.id in self._places}
+        #: Whether there are active offers to fall back to, schedules aside.
+        self.falls_back = bool(fallbacks)
+        self._pools = Pools(index, offers, self._place, self._order)
+        self._fallback_pools = Pools(index, fallbacks, self._place, self._fallback_order)
+        #: The candidates of all pools, by creative and placement.
+        self._made: dict[tuple[str, str | None], Candidate] = {}
         #: By an offer's categories, since many offers share them.
         self._computing: dict[tuple[str, ...], Computing | None] = {}
-
-    @property
-    def falls_back(self) -> bool:
-        """Whether the flow has active offers to fall back to, schedules aside."""
-        return bool(self._fallbacks)
 
     @property
     def allows_unknown(self) -> bool:
@@ -126,12 +125,11 @@ class CompiledFlow:
 
     def offers_it(self, offer: Offer) -> bool:
         """Whether an offer is in the flow's inventory, whatever its status."""
-        categories = self._index.categories_of(offer)
-        inventory = self.definition.inventory
-        if inventory.scope == "all":
+        if self._listed is None:
             return True
-        wanted = {self._index.id_of(inventory.scope, reference) for reference in inventory.ids}
-        return offer.id in wanted if inventory.scope == "offers" else not wanted.isdisjoint(categories)
+        if self.definition.inventory.scope == "offers":
+            return offer.id in self._listed
+        return not self._listed.isdisjoint(self._index.categories_of(offer))
 
     def _is_active_category(self, category_id: str) -> bool:
         category = self._index.category(category_id)
@@ -152,63 +150,31 @@ class CompiledFlow:
             placement_id: The placement to fill; None leaves each creative at its own, if it has one.
             fallback: Whether those of the fallback offers are wanted, in their order.
         """
-        channel = self._index.channel(channel_id)
-        placement = self._index.placement(placement_id)
+        channel, placement = self._index.channel(channel_id), self._index.placement(placement_id)
         if (channel_id is not None and channel is None) or (placement_id is not None and placement is None):
-            return _NOTHING
-        wanted = (
-            channel.id if channel else None,
-            channel_type,
-            placement.id if placement else None,
-            fallback,
-        )
-        found = self._pools.get(wanted)
+            return NO_POOL
+        pools = self._fallback_pools if fallback else self._pools
+        return pools.pool(channel, channel_type, placement)
+
+    def warm(self, room: int) -> int:
+        """Make the pools of its inventory that requests can want; see `Pools.warm`."""
+        return self._pools.warm(room)
+
+    def _place(
+        self, offer: Offer, creative: Creative, home: Channel, placement: Placement | None
+    ) -> Candidate:
+        """The candidate of a pool: one for each creative and the placement that it stands at."""
+        key = creative.id, creative.placement_id if placement is None else placement.id
+        found = self._made.get(key)
         if found is None:
-            found = self._build(channel, channel_type, placement, fallback)
-            if found.candidates:
-                self._pools[wanted] = found
+            found = self._made[key] = self.candidate(offer, creative, home, placement)
         return found
 
-    def _build(
-        self, channel: Channel | None, channel_type: str | None, placement: Placement | None, fallback: bool
-    ) -> Pool:
-        candidates: list[Candidate] = []
-        if placement is not None and placement.status != "active":
-            return _NOTHING
-        for creative in self._creatives:
-            offer = self._offer(creative.offer_id, fallback)
-            home = self._index.channel(creative.channel_id)
-            if offer is None or home is None or not self._fits(creative, home, placement):
-                continue
-            if (channel is None or home.id == channel.id) and channel_type in (None, home.type):
-                candidates.append(self.candidate(offer, creative, home, placement))
-        candidates.sort(
-            key=self._fallback_key
-            if fallback
-            else lambda candidate: order_key(self, candidate, candidate.base)
-        )
-        channels = {candidate.channel.id: candidate.channel for candidate in candidates}
-        scheduled = any((one.start_ms, one.end_ms) != ALWAYS_MS for one in candidates)
-        return Pool(
-            tuple(candidates), tuple(channels.values()), scheduled, placement.max_slots if placement else None
-        )
+    def _order(self, candidate: Candidate) -> tuple[Any, ...]:
+        return order_key(self, candidate, candidate.base)
 
-    def _offer(self, offer_id: str, fallback: bool) -> Offer | None:
-        if not fallback:
-            return self._offers.get(offer_id)
-        found = self._fallbacks.get(offer_id)
-        return None if found is None else found[0]
-
-    def _fallback_key(self, candidate: Candidate) -> tuple[Any, ...]:
-        _, place = self._fallbacks[candidate.offer.id]
-        return (place, -candidate.creative.weight, candidate.creative.id)
-
-    def _fits(self, creative: Creative, home: Channel, placement: Placement | None) -> bool:
-        """Whether a creative is active and can be shown at a placement."""
-        if creative.status != "active" or home.status != "active":
-            return False
-        own = self._index.placement(creative.placement_id)
-        return (own is None or own.status == "active") and self.stands_at(creative, home, placement)
+    def _fallback_order(self, candidate: Candidate) -> tuple[Any, ...]:
+        return (self._places[candidate.offer.id], -candidate.creative.weight, candidate.creative.id)
 
     def stands_at(self, creative: Creative, home: Channel, placement: Placement | None) -> bool:
         """Whether a creative, whatever its status, fits a placement; None is any.
@@ -235,6 +201,7 @@ class CompiledFlow:
             category_ids=self._index.categories_of(offer),
             placement_id=placement.id if placement is not None else creative.placement_id,
         )
+        place = self._index.placement(standing.placement_id)
         category = self._index.category(offer.category_id)
         claim = self.policies.claim(offer, creative, standing)
         of_offer, of_creative = offer_fields(offer, self._custom_fields(offer)), creative_fields(creative)
@@ -256,6 +223,7 @@ class CompiledFlow:
             offer_fields=of_offer,
             creative_fields=of_creative,
             computing=self._computing_of(standing.category_ids),
+            max_slots=None if place is None else place.max_slots,
         )
 
     def _custom_fields(self, offer: Offer) -> Mapping[str, Any]:
@@ -272,7 +240,12 @@ class CompiledFlow:
         return self._computing[category_ids]
 
 
-_NOTHING = Pool()
+def _listed(flow: DecisionFlow, index: EntityIndex) -> frozenset[str | None] | None:
+    """The ids of the offers or categories that a flow's inventory lists; None where it takes everything."""
+    inventory = flow.inventory
+    if inventory.scope == "all":
+        return None
+    return frozenset(index.id_of(inventory.scope, reference) for reference in inventory.ids)
 
 
 def order_key(flow: CompiledFlow, candidate: Candidate, score: float) -> tuple[Any, ...]:

@@ -5,8 +5,9 @@ Rules of this module:
 1.  The order is that of `flow.order_key`: the same input gives the same order.
 2.  Shelves are filled in the request's order, each to its limit; `rank` runs through the whole answer.
 3.  A candidate is passed over when its score is under the floor (mandatory offers have none), its offer is
-    taken already, its category has had its share, or the candidates taken leave its contact policies no
-    room. The next one moves up.
+    taken already, its category has had its share, its placement is full, or the candidates taken leave its
+    contact policies no room. The next one moves up. A placement that the request names is bounded by its
+    shelf's limit as well.
 4.  Candidates taken use up room whatever their channel reports, so that an answer never holds more than the
     policies allow together.
 """
@@ -25,6 +26,7 @@ from app.decision.reasons import (
     FLOOR,
     LIMIT,
     MAX_PER_CATEGORY,
+    MAX_SLOTS,
     REPEATED,
     SAME_OFFER,
     Reason,
@@ -79,6 +81,8 @@ class Ranking:
         self._offers_before: set[str] = set()
         self._offers_here: set[str] = set()
         self._by_category: Counter[str] = Counter()
+        #: Only of placements that have a bound.
+        self._by_placement: Counter[str | None] = Counter()
         self.ranked: list[Ranked] = []
 
     def fill(self, shelf: Shelf) -> list[Ranked]:
@@ -130,6 +134,8 @@ class Ranking:
         candidate = choice.scored.candidate
         self._offers_here.add(candidate.offer.id)
         self._by_category[candidate.offer.category_id] += 1
+        if candidate.max_slots is not None:
+            self._by_placement[candidate.standing.placement_id] += 1
         self._assessment.take(candidate.claim)
         ranked = Ranked(
             len(self.ranked) + 1, choice.scored, choice.probability, choice.draws, choice.explored
@@ -148,6 +154,9 @@ class Ranking:
         most = self._settings.max_per_category
         if most is not None and self._by_category[candidate.offer.category_id] >= most:
             return Removal(candidate, MAX_PER_CATEGORY, {"count": most, "max": most})
+        slots, placement_id = candidate.max_slots, candidate.standing.placement_id
+        if slots is not None and self._by_placement[placement_id] >= slots:
+            return Removal(candidate, MAX_SLOTS, {"placementId": placement_id, "max": slots})
         assessment = self._assessment
         hit = (
             candidate.policies & assessment.blocked

@@ -30,6 +30,7 @@ FLOOR = reason("rank", "floor")
 SAME_OFFER = reason("rank", "one_creative_per_offer")
 REPEATED = reason("rank", "deduplicate")
 MAX_PER_CATEGORY = reason("rank", "max_per_category")
+MAX_SLOTS = reason("rank", "max_slots")
 LIMIT = reason("rank", "limit")
 
 

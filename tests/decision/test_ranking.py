@@ -8,7 +8,7 @@ import pytest
 
 from app.decision.decide import CustomerView, PlacementRequest
 from app.decision.state import Profile
-from tests.decision.building import NOW_MS, creatives, decided, flow, policy, shop
+from tests.decision.building import NOW_MS, creatives, decided, flow, policy, shop, verdict
 
 
 def offer(offer_id: str, **fields: Any) -> dict[str, Any]:
@@ -171,6 +171,32 @@ def test_a_placement_holds_no_more_than_its_slots_however_often_it_is_named(
     catalogue = shop(placements=[{"id": "hero", "name": "Hero", "channelId": "site", **said}])
     wanted = places(*(("hero", limit) for limit in asked))
     assert creatives(decided(catalogue, placements=wanted)) == ["card-site", "house-site"][:taken]
+
+
+@pytest.mark.parametrize(
+    ("said", "taken", "gone"),
+    [
+        ({"maxSlots": 1}, ["card-site", "house-site"], {"max_slots": 1}),
+        ({}, ["card-site", "house-site"], {"max_slots": 1}),
+        ({"maxSlots": 2}, ["card-site", "house-site", "car-site"], {}),
+        ({"maxSlots": None}, ["card-site", "house-site", "car-site"], {}),
+    ],
+)
+def test_a_placement_nobody_names_holds_no_more_than_its_slots(
+    said: dict[str, Any], taken: list[str], gone: dict[str, int]
+) -> None:
+    catalogue = shop(
+        placements=[{"id": "hero", "name": "Hero", "channelId": "site", **said}],
+        creatives=[
+            {"id": "car-site", "name": "s", "offerId": "car", "channelId": "site", "placementId": "hero"}
+        ],
+    )
+    result = decided(catalogue, channel_id="site")
+    assert (creatives(result), result.removals) == (taken, gone)
+    if gone:
+        full = verdict(result, "car-site")
+        assert (full.stage, full.reason) == ("rank", "max_slots")
+        assert full.numbers == {"placementId": "hero", "max": 1}
 
 
 def test_ranking_options_run_through_all_placements() -> None:

@@ -60,8 +60,7 @@ class Assessment:
         """The entries that remove a candidate now, as a mask: 0 when it may be taken."""
         blocked = self.blocked
         if self.relations is not None:
-            for key in claim.keys:
-                blocked |= self.relations.keyed.get(key, 0)
+            blocked |= self.relations.against(claim)
         if claim.budgets and self.rooms.used_up(claim.budgets) is not None:
             blocked |= self._board.budget_bits
         hit = claim.mask & blocked & self.active

@@ -110,7 +110,7 @@ class PolicyBoard:
         elif isinstance(rule, OfferCap | CategorySuppression | Exclusion):
             relations.append((bit, rule))
             if isinstance(rule, Exclusion):
-                _also(self._groups, frozenset(rule.offer_ids), bit)
+                _also(self._groups, rule.members, bit)
         elif isinstance(rule, StateRule):
             self._states.append((bit, rule))
         elif isinstance(rule, OutcomeBased):

@@ -4,7 +4,9 @@ Rules of this module:
 
 1.  They block candidates by what they are about: `offer/<id>` or `category/<id>`. Only those that the
     customer was offered, or that were taken in this decision, are looked at, however many there are.
-2.  Whether anything was offered in a window is exact also for totals; how often may not be, see `history`.
+2.  A group is closed as a whole, save for the one offer that closed it; a second one closes it for that one
+    too. Its offers are not walked: a customer was offered few of them.
+3.  Whether anything was offered in a window is exact also for totals; how often may not be, see `history`.
 """
 
 from __future__ import annotations
@@ -41,9 +43,9 @@ class RelationCounts:
         self._subcategories = {offer.id: offer.sub_category_id for offer in index.all("offers", Offer)}
 
     def keys(self, claim: Claim) -> tuple[str, ...]:
-        """What a candidate may be blocked under."""
+        """What a candidate may be blocked under, groups aside."""
         keys = []
-        if any(claim.mask >> bit & 1 for bit, _ in (*self.by_offer, *self.groups)):
+        if any(claim.mask >> bit & 1 for bit, _ in self.by_offer):
             keys.append(f"offer/{claim.offer_id}")
         if any(claim.mask >> bit & 1 for bit, _ in self.by_category):
             keys.append(f"category/{claim.category_id}")
@@ -90,7 +92,10 @@ class RelationCounts:
 class RelationState:
     """What one customer's contacts, and the candidates taken so far, block, by `offer/<id>` and so on."""
 
-    __slots__ = ("_clock", "_counts", "_taken", "blocked", "categories", "keyed", "offers", "since")
+    __slots__ = (
+        "_clock", "_counts", "_excluders", "_latest", "_offers_taken", "_taken", "blocked", "categories",
+        "closed", "keyed", "offers", "since", "spared",
+    )  # fmt: skip
 
     def __init__(self, counts: RelationCounts, since: dict[CountingWindow, int], clock: LocalClock) -> None:
         self._counts = counts
@@ -101,9 +106,17 @@ class RelationState:
         self.categories: dict[str, History] = {}
         #: Candidates taken in this decision, by offer and by category.
         self._taken: Counter[str] = Counter()
+        self._offers_taken: set[str] = set()
+        #: The offers delivered, the latest first: (minus epoch ms, offer id).
+        self._latest: list[tuple[int, str]] = []
         #: The bits that block, everywhere and by key.
         self.blocked = 0
         self.keyed: dict[str, int] = {}
+        #: The groups closed, and those of them that each offer closed alone: they do not block it.
+        self.closed = 0
+        self.spared: dict[str, int] = {}
+        #: Who closed each group first, by bit.
+        self._excluders: dict[int, str] = {}
 
     def begin(self) -> None:
         """Work out what the contacts block, before any candidate is taken."""
@@ -119,23 +132,35 @@ class RelationState:
             for category_id, history in self.categories.items():
                 if history.count(self.since[rule.window]):
                     self._close(f"category/{category_id}", bit)
+        if self._counts.groups:
+            lasts = ((history.last_ms(), offer_id) for offer_id, history in self.offers.items())
+            self._latest = sorted((-last_ms, offer_id) for last_ms, offer_id in lasts if last_ms is not None)
         for bit, group in self._counts.groups:
             if group.window is not None:
-                for offer_id in self._delivered(group, self.since[group.window])[:2]:
-                    self._exclude(bit, group, offer_id)
+                for offer_id in self._delivered(group, self.since[group.window]):
+                    self._exclude(bit, offer_id)
 
     def _delivered(self, group: Exclusion, since_ms: int) -> list[str]:
-        """The offers of a group that were delivered since an instant, the latest first."""
-        found = []
-        for offer_id in group.offer_ids:
-            last_ms = self.offers.get(offer_id, NO_HISTORY).last_ms()
-            if last_ms is not None and last_ms >= since_ms:
-                found.append((-last_ms, offer_id))
-        return [offer_id for _, offer_id in sorted(found)]
+        """The offers of a group delivered last since an instant: two at most, the latest first."""
+        found: list[str] = []
+        for minus_ms, offer_id in self._latest:
+            if -minus_ms < since_ms or len(found) == 2:
+                break
+            if offer_id in group.members:
+                found.append(offer_id)
+        return found
+
+    def against(self, claim: Claim) -> int:
+        """The bits that block a candidate for what it is about, as a mask; only those of its claim hold."""
+        blocked = self.closed & ~self.spared.get(claim.offer_id, 0)
+        for key in claim.keys:
+            blocked |= self.keyed.get(key, 0)
+        return blocked
 
     def take(self, claim: Claim) -> None:
         """Count a candidate taken into this decision."""
         self._taken[f"offer/{claim.offer_id}"] += 1
+        self._offers_taken.add(claim.offer_id)
         for category_id in claim.category_ids:
             self._taken[f"category/{category_id}"] += 1
         for bit, cap in self._counts.by_offer:
@@ -147,17 +172,20 @@ class RelationState:
             for category_id in claim.category_ids:
                 self._close(f"category/{category_id}", bit)
         for bit, group in self._counts.groups:
-            if claim.offer_id in group.offer_ids:
-                self._exclude(bit, group, claim.offer_id)
+            if claim.offer_id in group.members:
+                self._exclude(bit, claim.offer_id)
 
     def _close(self, key: str, bit: int) -> None:
         self.keyed[key] = self.keyed.get(key, 0) | 1 << bit
 
-    def _exclude(self, bit: int, group: Exclusion, offer_id: str) -> None:
+    def _exclude(self, bit: int, offer_id: str) -> None:
         """Block every other offer of a group."""
-        for other in group.offer_ids:
-            if other != offer_id:
-                self._close(f"offer/{other}", bit)
+        first = self._excluders.setdefault(bit, offer_id)
+        if first != offer_id:
+            self.spared[first] &= ~(1 << bit)
+        elif not self.closed >> bit & 1:
+            self.closed |= 1 << bit
+            self.spared[offer_id] = self.spared.get(offer_id, 0) | 1 << bit
 
     def numbers(self, rule: Relation, claim: Claim) -> dict[str, Any]:
         """What a relation compares at this moment, with the candidates taken so far."""
@@ -176,10 +204,10 @@ class RelationState:
 
     def _excluded(self, group: Exclusion, offer_id: str) -> dict[str, Any]:
         """Which other offer of the group excludes one: the latest, those of this decision first."""
-        for other in group.offer_ids:
-            taken = self._taken[f"offer/{other}"]
-            if taken and other != offer_id:
-                return {"excludedBy": other, "takenInThisDecision": taken}
+        taken = (self._offers_taken & group.members) - {offer_id}
+        if taken:
+            other = min(taken, key=group.offer_ids.index)
+            return {"excludedBy": other, "takenInThisDecision": self._taken[f"offer/{other}"]}
         if group.window is None:
             return {}
         others = [one for one in self._delivered(group, self.since[group.window]) if one != offer_id]

@@ -59,6 +59,8 @@ class Exclusion(Rule, frozen=True):
 
     offer_ids: tuple[str, ...]
     window: CountingWindow | None
+    #: The same offers, to ask whether one is of the group; only of a resolved one.
+    members: frozenset[str] = frozenset()
 
     def references(self) -> Iterator[Reference]:
         """Its offers."""
@@ -66,7 +68,8 @@ class Exclusion(Rule, frozen=True):
 
     def resolved(self, index: EntityIndex) -> Exclusion:
         """The group with its offers by id."""
-        return msgspec.structs.replace(self, offer_ids=ids_of(self.offer_ids, "offers", index))
+        offer_ids = ids_of(self.offer_ids, "offers", index)
+        return msgspec.structs.replace(self, offer_ids=offer_ids, members=frozenset(offer_ids))
 
 
 def cross_channel_cap(policy: ContactPolicy, at: str) -> OfferCap | list[Problem]:

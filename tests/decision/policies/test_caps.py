@@ -8,7 +8,17 @@ import pytest
 
 from app.decision.decide import CustomerView
 from app.decision.state import Contact
-from tests.decision.building import NOW_MS, contact, contacted, creatives, decided, policy, shop, verdict
+from tests.decision.building import (
+    NOW_MS,
+    contact,
+    contacted,
+    creatives,
+    decided,
+    flow,
+    policy,
+    shop,
+    verdict,
+)
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -120,6 +130,40 @@ def test_channels_of_a_cap_restrict_what_counts_and_what_is_blocked() -> None:
     assert creatives(decided(catalogue, by_mail, channel_id="mail")) == MAIL[1:]
     assert "card-site" in creatives(decided(catalogue, by_mail, channel_id="site"))
     assert creatives(decided(catalogue, on_site, channel_id="mail")) == MAIL
+
+
+@pytest.mark.parametrize(
+    ("first", "wanted"),
+    [
+        ("card-site", ["card-site", "card-letter"]),
+        ("card-letter", ["card-letter", "card-site"]),
+    ],
+)
+def test_a_candidate_of_another_channel_leaves_the_room_of_a_cap_with_channels(
+    first: str, wanted: list[str]
+) -> None:
+    """Of two creatives by mail and one on the site, the cap allows one by mail, whichever comes first."""
+    cap = policy("frequency_cap", {"perDay": 1, "channels": ["mail"]}, ("offer", "card"))
+    channels = {"card-site": "site", "card-mail": "mail", "card-letter": "mail"}
+    catalogue = shop(
+        contact_policies=[cap],
+        creatives=[
+            {
+                "id": one,
+                "name": one,
+                "offerId": "card",
+                "channelId": channel,
+                "weight": 90 - 9 * (one != first),
+            }
+            for one, channel in channels.items()
+        ],
+        decision_flows=flow(
+            inventory={"scope": "offers", "ids": ["card"]}, ranking={"oneCreativePerOffer": False}
+        ),
+    )
+    result = decided(catalogue)
+    assert sorted(creatives(result)) == sorted(wanted)
+    assert result.removals == {"frequency_cap:frequency_cap": 1}
 
 
 def test_one_left_of_three_gives_one_within_a_decision() -> None:

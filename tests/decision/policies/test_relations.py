@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.decision.decide import CustomerView
+from app.decision.decide import CustomerView, DecisionRequest, decide
+from app.decision.policies.history import History
+from app.decision.policies.relation_counts import RelationState
 from app.decision.state import Contact
 from tests.decision.building import NOW_MS, contact, contacted, creatives, decided, policy, shop, verdict
 
@@ -139,6 +141,41 @@ def test_one_offer_at_two_places_does_not_exclude_itself() -> None:
     flow = {"id": "flow", "name": "F", "status": "active", "ranking": {"oneCreativePerOffer": False}}
     catalogue = shop(contact_policies=[policy("mutual_exclusion", PAIR)], decision_flows=[flow])
     assert creatives(decided(catalogue)) == ["card-mail", "card-site", "house-mail", "house-site"]
+
+
+@pytest.mark.parametrize("past", [[], ["card-mail"], ["card-mail", "car-mail"]])
+def test_a_group_costs_by_what_a_customer_was_offered_not_by_its_size(
+    monkeypatch: pytest.MonkeyPatch, past: list[str]
+) -> None:
+    looked_at: list[History] = []
+    closed: list[str] = []
+    last_ms, close = History.last_ms, RelationState._close
+
+    def looking(self: History) -> int | None:
+        looked_at.append(self)
+        return last_ms(self)
+
+    def closing(self: RelationState, key: str, bit: int) -> None:
+        closed.append(key)
+        close(self, key, bit)
+
+    monkeypatch.setattr(History, "last_ms", looking)
+    monkeypatch.setattr(RelationState, "_close", closing)
+    groups = [
+        {
+            **policy("mutual_exclusion", {"offerIds": ["card", "car", "house"], "windowMs": 500}),
+            "id": f"g{place}",
+        }
+        for place in range(4)
+    ]
+    found = shop(contact_policies=groups).resolve_flow(None, None, None)
+    assert found is not None
+    customer = contacted(*[contact(1, one) for one in past])
+    request = DecisionRequest(limit=10, channel_id="mail")
+    result = decide(found, request, customer, NOW_MS, "salt", lambda: 0.0)
+    assert creatives(result) == ["card-mail"][: 2 - len(past)]
+    assert len(looked_at) == len(past)
+    assert closed == []
 
 
 def test_the_scope_of_an_exclusion_says_whom_it_blocks() -> None:
