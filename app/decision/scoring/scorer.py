@@ -23,8 +23,7 @@ from app.decision.entities import Exponents, Model, Scoring
 from app.decision.formula import compile_formula
 from app.decision.index import EntityIndex
 from app.decision.learning.learner import LogisticLearner, learning_key
-from app.decision.learning.models import BanditModel, LogisticModel, compile_model
-from app.decision.learning.models import Model as CompiledModel
+from app.decision.learning.models import BanditModel, Compiled, LogisticModel, compile_model
 from app.decision.problems import Problem, join
 from app.decision.scoring.bypass import Bypassed
 from app.decision.scoring.context import ScoringContext
@@ -120,7 +119,7 @@ def _estimator(scoring: Scoring, index: EntityIndex, path: str) -> Estimator | l
     return [problem] if problem is not None else Estimator(entity.id, model, scoring.propensity_from)
 
 
-def compile_entity(model: Model, path: str = "") -> CompiledModel | list[Problem]:
+def compile_entity(model: Model, path: str = "") -> Compiled | list[Problem]:
     """A model of the catalogue ready to ask, or what is wrong with it."""
     return _compiled(msgspec.json.encode((model.kind, model.config, model.features)), path)
 
@@ -136,14 +135,14 @@ def learners(models: Iterable[Model]) -> dict[str, LogisticLearner]:
 
 
 @lru_cache(maxsize=64)
-def _compiled(document: bytes, path: str) -> CompiledModel | list[Problem]:
+def _compiled(document: bytes, path: str) -> Compiled | list[Problem]:
     """The same document gives the same model: imported trees take long to load, and a change elsewhere in the
     catalogue compiles everything anew."""
     kind, config, features = msgspec.json.decode(document)
     return compile_model(kind, config, features, path)
 
 
-def _unused(scoring: Scoring, model: CompiledModel, path: str) -> Problem | None:
+def _unused(scoring: Scoring, model: Compiled, path: str) -> Problem | None:
     """Why a model, or a setting of it, would not count; None when it does. An expression tells by itself."""
     explores = isinstance(model, BanditModel)
     if scoring.method == "expression" and explores:
