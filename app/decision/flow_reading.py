@@ -9,7 +9,7 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from app.decision.entities import Category, DecisionFlow, QualificationRule
 from app.decision.filters import CREATIVE_FIELDS, OFFER_FIELDS, fields_of_filters
@@ -18,18 +18,6 @@ from app.decision.index import EntityIndex
 from app.decision.problems import Problem
 from app.decision.qualification import compile_rule
 from app.decision.visibility import compile_visible, metrics_listed
-
-
-def metric_references(fields: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
-    """The metrics among some fields that are read, as references.
-
-    Args:
-        fields: Field and path of the comparison, as `fields_read` gives them.
-    """
-    for field, path in fields:
-        namespace, _, name = field.partition(".")
-        if namespace == "metrics":
-            yield path, name, "behavioral-metrics"
 
 
 def reading_problems(at: str, flow: DecisionFlow, index: EntityIndex) -> Iterator[Problem]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from app.decision.condition_fields import fields_read
+from app.decision.condition_fields import fields_read, metric_references
 from app.decision.custom_fields import computed_problems, custom_fields_of, formula_metrics, value_fits
 from app.decision.entities import (
     BehaviouralMetric,
@@ -31,7 +31,7 @@ from app.decision.entities import (
 )
 from app.decision.experiments.checking import flow_problems, references_of, tenant_problems
 from app.decision.filters import fields_of_filters
-from app.decision.flow_reading import metric_references, reading_problems
+from app.decision.flow_reading import reading_problems
 from app.decision.formula import compile_formula
 from app.decision.index import SINGLE_REFERENCES, EntityIndex, EntityKey
 from app.decision.policies import compile_policy
