@@ -112,9 +112,9 @@ def _circle(cycle: Cycle, own: Mapping[str, str]) -> Iterator[Problem]:
         yield Problem(path, f"computed fields read each other in a circle: {cycle.in_words()}")
 
 
-def formula_metrics(category: Category) -> Iterator[tuple[str, str]]:
-    """The behavioural metrics that a category's formulas read, each with its path."""
+def formula_fields(category: Category) -> Iterator[tuple[str, str]]:
+    """The fields (`customer.age`) that a category's formulas read, each with its path."""
     for i, field in enumerate(category.custom_fields):
         compiled = compile_formula(field.formula) if field.type == "computed" else []
         if isinstance(compiled, Formula):
-            yield from ((f"customFields[{i}].formula", name) for name in compiled.metrics)
+            yield from ((name, f"customFields[{i}].formula") for name in sorted(compiled.fields))

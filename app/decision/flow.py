@@ -39,6 +39,7 @@ from app.decision.experiments.compiled import NO_EXPERIMENTS, Experiments
 from app.decision.filters import FilterBoard, creative_fields, offer_fields
 from app.decision.hashing import bucket
 from app.decision.index import EntityIndex
+from app.decision.inventory import has_in_inventory
 from app.decision.metrics import CompiledMetric
 from app.decision.policies import PolicyBoard
 from app.decision.qualification import RuleBoard
@@ -126,12 +127,7 @@ class CompiledFlow:
 
     def offers_it(self, offer: Offer) -> bool:
         """Whether an offer is in the flow's inventory, whatever its status."""
-        categories = self._index.categories_of(offer)
-        inventory = self.definition.inventory
-        if inventory.scope == "all":
-            return True
-        wanted = {self._index.id_of(inventory.scope, reference) for reference in inventory.ids}
-        return offer.id in wanted if inventory.scope == "offers" else not wanted.isdisjoint(categories)
+        return has_in_inventory(self.definition, offer, self._index)
 
     def _is_active_category(self, category_id: str) -> bool:
         category = self._index.category(category_id)
