@@ -81,8 +81,9 @@ class TenantCatalogue(EntityIndex):
         super().__init__(entities)
         self.tenant_id = tenant_id
         self.entities = entities
-        #: The tenant's settings, or their defaults.
-        self.settings = next(iter(self.all("tenant-settings", TenantSettings)), TenantSettings())
+        settings = (one for one in self.all("tenant-settings", TenantSettings) if one.status == "active")
+        #: The tenant's active settings, or the defaults.
+        self.settings = next(settings, TenantSettings())
         self._outcomes: dict[str, OutcomeType] = dict(SYSTEM_OUTCOMES)
         for outcome in self.all("outcome-types", OutcomeType):
             self._outcomes.setdefault(outcome.id, outcome)

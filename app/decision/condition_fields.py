@@ -1,8 +1,8 @@
-"""Which fields a condition tree reads, found without evaluating it."""
+"""Which fields, and which metrics, a condition tree reads, found without evaluating it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from app.decision.problems import join
 
@@ -30,3 +30,15 @@ def fields_read(tree: object, path: str = "") -> Iterator[tuple[str, str]]:
                 stack.extend(
                     (member, join(here, f"[{i}]")) for i, member in reversed(list(enumerate(members)))
                 )
+
+
+def metric_references(fields: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
+    """The metrics among some fields that are read, as references.
+
+    Args:
+        fields: Field and path of the comparison, as `fields_read` gives them.
+    """
+    for field, path in fields:
+        namespace, _, name = field.partition(".")
+        if namespace == "metrics":
+            yield path, name, "behavioral-metrics"

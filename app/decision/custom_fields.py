@@ -16,6 +16,7 @@ from typing import Any
 
 from app.decision.entities import Category, CustomField
 from app.decision.formula import Cycle, Formula, compile_formula, order_computed
+from app.decision.formula.dates import instant_ms
 from app.decision.index import EntityIndex
 from app.decision.problems import Problem
 
@@ -28,11 +29,13 @@ def custom_fields_of(category_ids: Iterable[str], index: EntityIndex) -> dict[st
 
 
 def value_fits(wanted: str, value: Any) -> bool:
-    """Whether a value is of a custom field's type."""
+    """Whether a value is of a custom field's type; a date is text of ISO 8601, as in formulas."""
     if wanted == "number":
         return isinstance(value, int | float) and not isinstance(value, bool)
     if wanted == "boolean":
         return isinstance(value, bool)
+    if wanted == "date":
+        return isinstance(value, str) and instant_ms(value) is not None
     return isinstance(value, str)
 
 
@@ -109,9 +112,9 @@ def _circle(cycle: Cycle, own: Mapping[str, str]) -> Iterator[Problem]:
         yield Problem(path, f"computed fields read each other in a circle: {cycle.in_words()}")
 
 
-def formula_metrics(category: Category) -> Iterator[tuple[str, str]]:
-    """The behavioural metrics that a category's formulas read, each with its path."""
+def formula_fields(category: Category) -> Iterator[tuple[str, str]]:
+    """The fields (`customer.age`) that a category's formulas read, each with its path."""
     for i, field in enumerate(category.custom_fields):
         compiled = compile_formula(field.formula) if field.type == "computed" else []
         if isinstance(compiled, Formula):
-            yield from ((f"customFields[{i}].formula", name) for name in compiled.metrics)
+            yield from ((name, f"customFields[{i}].formula") for name in sorted(compiled.fields))

@@ -68,8 +68,8 @@ class CompiledFlow:
     """A decision flow ready to decide with."""
 
     __slots__ = (
-        "_computing", "_fallback_pools", "_index", "_listed", "_made", "_places", "_pools", "definition",
-        "experiments", "falls_back", "filters", "flow_id", "policies", "rules", "scorer", "surroundings",
+        "_computing", "_fallback_pools", "_index", "_made", "_places", "_pools", "definition",
+        "experiments", "falls_back", "filters", "flow_id", "offers_it", "policies", "rules", "scorer", "surroundings",
         "visible",
     )  # fmt: skip
 
@@ -90,7 +90,8 @@ class CompiledFlow:
         self._index = index
         active = [offer for offer in index.all("offers", Offer) if self._is_active(offer)]
         #: What the inventory lists, by id; None where it takes everything.
-        self._listed = _listed(flow, index)
+        #: Whether an offer is in the inventory, whatever its status.
+        self.offers_it = in_inventory(flow, index)
         offers = {offer.id: offer for offer in active if self.offers_it(offer)}
         #: None when there is none.
         self.experiments = surroundings.experiments.of_flow(flow.experiment_id, offers)
@@ -122,14 +123,6 @@ class CompiledFlow:
         """Whether an offer and its categories are active, schedule aside."""
         categories = self._index.categories_of(offer)
         return offer.status == "active" and all(map(self._is_active_category, categories))
-
-    def offers_it(self, offer: Offer) -> bool:
-        """Whether an offer is in the flow's inventory, whatever its status."""
-        if self._listed is None:
-            return True
-        if self.definition.inventory.scope == "offers":
-            return offer.id in self._listed
-        return not self._listed.isdisjoint(self._index.categories_of(offer))
 
     def _is_active_category(self, category_id: str) -> bool:
         category = self._index.category(category_id)
@@ -238,14 +231,6 @@ class CompiledFlow:
         if category_ids not in self._computing:
             self._computing[category_ids] = compile_computing(custom_fields_of(category_ids, self._index))
         return self._computing[category_ids]
-
-
-def _listed(flow: DecisionFlow, index: EntityIndex) -> frozenset[str | None] | None:
-    """The ids of the offers or categories that a flow's inventory lists; None where it takes everything."""
-    inventory = flow.inventory
-    if inventory.scope == "all":
-        return None
-    return frozenset(index.id_of(inventory.scope, reference) for reference in inventory.ids)
 
 
 def order_key(flow: CompiledFlow, candidate: Candidate, score: float) -> tuple[Any, ...]:

@@ -1,35 +1,26 @@
-"""Whether what a flow's rules and filters read is there to be read.
+"""Whether what a flow's rules, filters and formulas read is there to be read.
 
 Rules of this module:
 
-1.  A rule or filter that reads a field of the customer which `enrich` does not list would fail for everybody:
-    the flow is refused, and says which.
+1.  A rule or filter that reads a field of the customer which `enrich` does not list would fail for everybody,
+    and a scoring expression or computed field be without value: the flow is refused, and says which.
 2.  A filter may read only fields that offers and creatives have: a typo must not remove everything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from app.decision.entities import Category, DecisionFlow, QualificationRule
+from app.decision.custom_fields import formula_fields
+from app.decision.entities import Category, DecisionFlow, Experiment, Offer, QualificationRule
 from app.decision.filters import CREATIVE_FIELDS, OFFER_FIELDS, fields_of_filters
 from app.decision.flow import chosen
 from app.decision.index import EntityIndex
+from app.decision.inventory import in_inventory
 from app.decision.problems import Problem
 from app.decision.qualification import compile_rule
+from app.decision.scoring.reading import fields_of_scoring
 from app.decision.visibility import compile_visible, metrics_listed
-
-
-def metric_references(fields: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
-    """The metrics among some fields that are read, as references.
-
-    Args:
-        fields: Field and path of the comparison, as `fields_read` gives them.
-    """
-    for field, path in fields:
-        namespace, _, name = field.partition(".")
-        if namespace == "metrics":
-            yield path, name, "behavioral-metrics"
 
 
 def reading_problems(at: str, flow: DecisionFlow, index: EntityIndex) -> Iterator[Problem]:
@@ -46,12 +37,41 @@ def reading_problems(at: str, flow: DecisionFlow, index: EntityIndex) -> Iterato
     for field, path in fields_of_filters(flow.filters):
         if not _listed(field, flow, index):
             yield Problem(f"{at}.{path}", f"{field} is not among enrich.fields")
+    for field, path in fields_of_scoring(flow.scoring, "scoring"):
+        if not _listed(field, flow, index):
+            yield Problem(f"{at}.{path}", f"{field} is not among enrich.fields")
+    for field, reader in _read_by_others(flow, index):
+        if not _listed(field, flow, index):
+            yield Problem(f"{at}.enrich.fields", f"must list {field}: {reader} reads it")
+
+
+def _read_by_others(flow: DecisionFlow, index: EntityIndex) -> Iterator[tuple[str, str]]:
+    """The fields that other entities read in a flow's decisions, each with what reads it."""
     for rule in chosen("qualification-rules", flow.qualification.rule_ids, index, QualificationRule):
         compiled = compile_rule(rule)
         for field in () if isinstance(compiled, list) else compiled.test.fields:
-            if not _listed(field, flow, index):
-                message = f"must list {field}: qualification-rules[{rule.id}] reads it"
-                yield Problem(f"{at}.enrich.fields", message)
+            yield field, f"qualification-rules[{rule.id}]"
+    experiment = index.find("experiments", flow.experiment_id, Experiment)
+    for i, variant in enumerate(experiment.variants if experiment is not None else ()):
+        if variant.scoring is not None and experiment is not None:
+            for field, path in fields_of_scoring(variant.scoring, f"variants[{i}].scoring"):
+                yield field, f"experiments[{experiment.id}].{path}"
+    yield from _computed(flow, index)
+
+
+def _computed(flow: DecisionFlow, index: EntityIndex) -> Iterator[tuple[str, str]]:
+    """The fields that the computed fields of a flow's offers, fallbacks too, read."""
+    fallbacks = {index.id_of("offers", reference) for reference in flow.fallback_offer_ids}
+    offered = in_inventory(flow, index)
+    decided = {
+        category_id
+        for offer in index.all("offers", Offer)
+        if offered(offer) or offer.id in fallbacks
+        for category_id in index.categories_of(offer)
+    }
+    for category in index.all("categories", Category):
+        for field, path in formula_fields(category) if category.id in decided else ():
+            yield field, f"categories[{category.id}].{path}"
 
 
 def _listed(field: str, flow: DecisionFlow, index: EntityIndex) -> bool:

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from app.decision.condition_fields import fields_read
-from app.decision.custom_fields import computed_problems, custom_fields_of, formula_metrics, value_fits
+from app.decision.condition_fields import fields_read, metric_references
+from app.decision.custom_fields import computed_problems, custom_fields_of, formula_fields, value_fits
 from app.decision.entities import (
     BehaviouralMetric,
     Category,
@@ -23,6 +23,7 @@ from app.decision.entities import (
     DecisionFlow,
     Entity,
     Experiment,
+    Model,
     Offer,
     QualificationRule,
     Scope,
@@ -31,7 +32,7 @@ from app.decision.entities import (
 )
 from app.decision.experiments.checking import flow_problems, references_of, tenant_problems
 from app.decision.filters import fields_of_filters
-from app.decision.flow_reading import metric_references, reading_problems
+from app.decision.flow_reading import reading_problems
 from app.decision.formula import compile_formula
 from app.decision.index import SINGLE_REFERENCES, EntityIndex, EntityKey
 from app.decision.policies import compile_policy
@@ -39,6 +40,7 @@ from app.decision.problems import Problem
 from app.decision.qualification import compile_rule
 from app.decision.rule_kinds import outcome_reference
 from app.decision.scopes import SCOPE_KINDS
+from app.decision.scoring.reading import model_references, name_problems, scoring_references
 from app.decision.scoring.scorer import compile_scoring
 from app.decision.visibility import metrics_listed
 
@@ -98,8 +100,7 @@ def _references(kind: str, entity: Entity) -> Iterator[_Reference]:
     if isinstance(entity, QualificationRule | ContactPolicy):
         yield from _scope_references(entity.scopes)
     if isinstance(entity, Category):
-        for path, metric in formula_metrics(entity):
-            yield path, metric, "behavioral-metrics"
+        yield from metric_references(formula_fields(entity))
     if isinstance(entity, Experiment):
         yield from references_of(entity)
     if isinstance(entity, QualificationRule):
@@ -115,6 +116,8 @@ def _references(kind: str, entity: Entity) -> Iterator[_Reference]:
             yield from outcome_reference(f"eventTypes[{i}]", event_type)
     if isinstance(entity, Segment):
         yield from metric_references(fields_read(entity.filter, "filter"))
+    if isinstance(entity, Model):
+        yield from model_references(entity)
     if isinstance(entity, DecisionFlow):
         yield from _flow_references(entity)
 
@@ -132,8 +135,7 @@ def _flow_references(flow: DecisionFlow) -> Iterator[_Reference]:
             yield f"routes[{i}].channelId", route.channel_id, "channels"
         if route.placement_id is not None:
             yield f"routes[{i}].placementId", route.placement_id, "placements"
-    if flow.scoring.model_id is not None:
-        yield "scoring.modelId", flow.scoring.model_id, "models"
+    yield from scoring_references(flow.scoring, "scoring")
     if flow.inventory.scope != "all":
         for i, reference in enumerate(flow.inventory.ids):
             yield f"inventory.ids[{i}]", reference, flow.inventory.scope
@@ -249,8 +251,7 @@ def _flow_routes(at: str, flow: DecisionFlow, index: EntityIndex) -> Iterator[Pr
 def _scoring(at: str, scoring: Scoring, index: EntityIndex) -> Iterator[Problem]:
     if scoring.model_id is None or index.id_of("models", scoring.model_id) is not None:
         scorer = compile_scoring(scoring, index, at)
-        if isinstance(scorer, list):
-            yield from scorer
+        yield from scorer if isinstance(scorer, list) else name_problems(scoring, _field_names(index), at)
 
 
 def users_of(kind: str, entity_id: str, entities: Mapping[EntityKey, Entity]) -> list[EntityKey]:

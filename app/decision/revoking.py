@@ -6,27 +6,28 @@ Rules:
     A tenant's own outcome types do not, whatever they are called.
 2.  Order is fold order: an outcome that is folded after a grant revokes, though it may have happened before.
     Reports come late, and who is not contacted in doubt is not wronged; a grant can always be written again.
-3.  Only a grant lifts it: under the same name, where a channel's id and key are one name. A profile write
-    with `replace` forgets what it does not name, but not what is revoked.
+3.  Only a grant lifts it: under the channel's id, key or type, or under `all`; what `all` revoked, only a
+    grant of `all`. A profile cannot say who revoked a channel, an outcome or a write, so the customer's
+    latest grant decides for both. No outcome revokes under a type or a purpose: those stay until they are
+    written themselves. A profile write with `replace` forgets what it does not name, but not what is revoked.
 4.  A revocation is never refused for the bound on consents: up to 200 more have their own names, past them
     consent on all is revoked. A profile write may not make more consents than 200 or than there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
 
 import msgspec
 
 from app.decision.catalogue import TenantCatalogue
-from app.decision.consent import EVERY_CHANNEL, REVOKED
+from app.decision.consent import EVERY_CHANNEL, GRANTED, REVOKED
+from app.decision.entities import Channel
 from app.decision.records import CONSENTS_MAX, Target
 from app.decision.state import Customer, Profile
 
 #: System outcome types; tenants cannot have their own under these keys.
 REVOKING_OUTCOMES = frozenset({"opt_out", "complaint"})
-
-GRANTED = "granted"
 
 
 def revoke_for(customer: Customer, target: Target, tenant: TenantCatalogue, now_ms: int) -> None:
@@ -55,14 +56,21 @@ def written_consent(
     """
     kept = {name: state for name, state in before.items() if state == REVOKED} if replace else before
     consent = {**kept, **write}
-    for name, state in write.items():
-        channel = tenant.channel(name) if state == GRANTED else None
-        if channel is None:
-            continue
-        for other in (channel.id, channel.key):
-            if other is not None and other not in write and consent.get(other) == REVOKED:
-                del consent[other]
+    granted = {name for name, state in write.items() if state == GRANTED}
+    if granted and REVOKED in consent.values():
+        for name in _covered(granted, tenant):
+            if name not in write and consent.get(name) == REVOKED:
+                del consent[name]
     return consent
+
+
+def _covered(granted: Set[str], tenant: TenantCatalogue) -> Iterator[str]:
+    """The ids and keys of the channels that grants under these names are about."""
+    for channel in tenant.all("channels", Channel):
+        if not granted.isdisjoint((channel.id, channel.key, channel.type, EVERY_CHANNEL)):
+            yield channel.id
+            if channel.key is not None:
+                yield channel.key
 
 
 def _channel_of(target: Target, tenant: TenantCatalogue) -> str:

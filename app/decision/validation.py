@@ -3,8 +3,7 @@
 Rules of this module:
 
 1.  A document is an entity or a list of everything wrong with it, never an exception.
-2.  A field that the catalogue knows but this version gives no behaviour is refused by name, unless it holds
-    the value that changes nothing: a setting is never silently without effect.
+2.  A setting that would have no effect beside the others is refused: nothing is silently without effect.
 """
 
 from __future__ import annotations
@@ -44,11 +43,6 @@ from app.decision.scoring.scorer import compile_entity
 from app.decision.segments import compile_segment
 from app.decision.visibility import problems_of_fields
 
-#: By kind and path: the values that change nothing, and why any other is refused.
-_WITHOUT_EFFECT: Mapping[str, Mapping[str, tuple[tuple[object, ...], str]]] = {
-    "decision-flows": {},
-}
-
 
 def load_entity(kind: str, body: object) -> Entity | list[Problem]:
     """The entity that a document describes, or every problem with it.
@@ -62,30 +56,10 @@ def load_entity(kind: str, body: object) -> Entity | list[Problem]:
     cls = KINDS.get(kind)
     if cls is None:
         return [Problem("", f"{kind} is not a kind of entity; the kinds are: {', '.join(KINDS)}")]
-    refused, rest = _set_aside(kind, body)
-    entity = load_struct(cls, rest)
+    entity = load_struct(cls, body)
     if isinstance(entity, list):
-        return refused + entity
-    return refused + list(_contradictions(entity)) or entity
-
-
-def _set_aside(kind: str, body: object) -> tuple[list[Problem], object]:
-    """The document without the fields that have no effect, and a problem for each that wants one."""
-    problems: list[Problem] = []
-    for path, (harmless, message) in _WITHOUT_EFFECT.get(kind, {}).items():
-        outer, _, inner = path.rpartition(".")
-        holder = body.get(outer) if outer and isinstance(body, dict) else body
-        if not isinstance(holder, dict) or inner not in holder:
-            continue
-        if not any(_identical(holder[inner], value) for value in harmless):
-            problems.append(Problem(path, message))
-        kept = {name: value for name, value in holder.items() if name != inner}
-        body = {**body, outer: kept} if outer and isinstance(body, dict) else kept
-    return problems, body
-
-
-def _identical(left: object, right: object) -> bool:
-    return type(left) is type(right) and left == right
+        return entity
+    return list(_contradictions(entity)) or entity
 
 
 def _contradictions(entity: Entity) -> Iterator[Problem]:

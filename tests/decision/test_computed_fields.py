@@ -14,7 +14,7 @@ from app.decision.entities import Category, Entity
 from app.decision.offer_values import OfferValues
 from app.decision.problems import Problem
 from app.decision.state import Profile, Window
-from tests.decision.building import NOW_MS, SHOP, decided, loaded, shop
+from tests.decision.building import NOW_MS, SHOP, decided, loaded, merged, refused, shop
 from tests.decision.test_catalogue import problems
 
 ANN = CustomerView("ann", Profile({"score": 720, "firstName": "Ann"}), {"visits": Window(0, {0: 4.0})})
@@ -268,3 +268,19 @@ def test_a_computed_field_survives_export() -> None:
     again = load_entity("categories", msgspec.json.decode(msgspec.json.encode(category)))
     assert isinstance(again, Entity)
     assert again == category
+
+
+@pytest.mark.parametrize(
+    ("value", "paths"),
+    [
+        ("2026-03-01", []),
+        ("2026-03-01T10:00:00Z", []),
+        ("tomorrow", ["offers[card].fields.until"]),
+        ("2026-02-30", ["offers[card].fields.until"]),
+        (1_800_000_000_000, ["offers[card].fields.until"]),
+    ],
+)
+def test_a_date_of_an_offer_is_a_date(value: Any, paths: list[str]) -> None:
+    cards = {"id": "cards", "name": "C", "customFields": [{"key": "until", "type": "date"}]}
+    card = {"id": "card", "name": "Card", "categoryId": "cards", "fields": {"until": value}}
+    assert refused(merged(categories=[cards], offers=[card])) == paths

@@ -91,3 +91,9 @@ def test_no_attribute_passes_for_consent() -> None:
     assert creatives(decided(catalogue, CustomerView("ann", Profile(forged)), channel_id="mail")) == []
     real = Profile(consent={"sms.marketing": "granted"})
     assert len(creatives(decided(catalogue, CustomerView("ann", real), channel_id="mail"))) == 3
+
+
+@pytest.mark.parametrize(("status", "denied"), [("active", True), ("paused", False), ("archived", False)])
+def test_only_active_settings_apply(status: str, denied: bool) -> None:
+    settings = {"id": "settings", "status": status, "consentDefault": "deny"}
+    assert (decided(shop(tenant_settings=[settings])).decisions == ()) is denied

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.decision.consent import closed_channels
 from app.decision.fold import RECORDED, REFUSED
 from app.decision.records import CONSENTS_MAX
 from tests.decision.building import NOW_MS
@@ -64,8 +65,14 @@ def test_the_rest_of_the_profile_stays() -> None:
         ({"consent": {"site": "granted"}}, True),
         ({"consent": {"web-site": "granted"}}, True),
         ({"consent": {"web-site": "granted", "site": "revoked"}}, False),
-        ({"consent": {"web": "granted"}}, False),
-        ({"consent": {"all": "granted"}}, False),
+        ({"consent": {"web": "granted"}}, True),
+        ({"consent": {"all": "granted"}}, True),
+        ({"consent": {"all": "granted", "site": "revoked"}}, False),
+        ({"consent": {"web": "granted", "web-site": "revoked"}}, False),
+        ({"consent": {"email": "granted"}}, False),
+        ({"consent": {"ads": "granted"}}, False),
+        ({"consent": {"web": "revoked"}}, False),
+        ({"replace": True, "consent": {"all": "granted"}}, True),
         ({"consent": {}}, False),
         ({"attributes": {"age": 7}}, False),
         ({"replace": True}, False),
@@ -73,11 +80,48 @@ def test_the_rest_of_the_profile_stays() -> None:
         ({"replace": True, "consent": {"site": "granted"}}, True),
     ],
 )
-def test_only_a_grant_for_the_same_channel_lifts_it(write: dict[str, Any], lifted: bool) -> None:
+def test_only_a_grant_that_covers_the_channel_lifts_it(write: dict[str, Any], lifted: bool) -> None:
     folding = Folding(catalogue(channels=[SITE]))
     folding.response("opt_out", creativeId="card-site")
     folding.profile(**write)
     assert ("revoked" not in _consent(folding).values()) is lifted
+
+
+@pytest.mark.parametrize(
+    ("before", "grant", "after"),
+    [
+        # Of the type the customer spoke: no outcome revokes under it, a grant for less does not lift it.
+        ({"web": "revoked"}, "site", {"web": "revoked", "site": "granted"}),
+        ({"web": "revoked"}, "all", {"web": "revoked", "all": "granted"}),
+        ({"all": "revoked"}, "site", {"all": "revoked", "site": "granted"}),
+        ({"all": "revoked"}, "web", {"all": "revoked", "web": "granted"}),
+        ({"all": "revoked", "site": "revoked"}, "all", {"all": "granted"}),
+        ({"site": "revoked", "mail": "revoked"}, "web", {"mail": "revoked", "web": "granted"}),
+        ({"site": "revoked", "mail": "revoked"}, "all", {"all": "granted"}),
+        ({"web-site": "revoked"}, "web", {"web": "granted"}),
+        # Of a purpose, too.
+        ({"ads": "revoked"}, "all", {"ads": "revoked", "all": "granted"}),
+    ],
+)
+def test_a_grant_lifts_the_channels_that_it_covers_and_nothing_wider(
+    before: dict[str, str], grant: str, after: dict[str, str]
+) -> None:
+    folding = Folding(catalogue(channels=[SITE]))
+    folding.profile(consent=before)
+    folding.profile(consent={grant: "granted"})
+    assert _consent(folding) == after
+
+
+@pytest.mark.parametrize("grant", ["site", "web-site", "web", "all"])
+def test_who_grants_it_again_is_reached_again(grant: str) -> None:
+    shop = catalogue(channels=[SITE])
+    site = shop.channel("site")
+    assert site is not None
+    folding = Folding(shop)
+    folding.response("opt_out", creativeId="card-site")
+    assert "site" in closed_channels(_consent(folding), [site], denied=False)
+    folding.profile(consent={grant: "granted"})
+    assert closed_channels(_consent(folding), [site], denied=False) == {}
 
 
 def test_replace_forgets_what_was_granted() -> None:

@@ -5,7 +5,8 @@ Rules of this module:
 1.  An entity is a value: frozen, compared by content, changed only by replacing it.
 2.  On the wire fields are camelCase and an unknown field is refused: a typo must not pass silently.
 3.  What a field may hold is said here; what entities mean to each other is checked in `references`.
-4.  A kind or field whose behaviour is not built is absent here, so no document can rely on it.
+4.  A kind or field whose behaviour is not built is absent here, so no document can rely on it. One field is
+    a note to readers: `TenantSettings.currency`.
 """
 
 from __future__ import annotations

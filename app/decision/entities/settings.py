@@ -16,6 +16,7 @@ class TenantSettings(Entity, frozen=True, kw_only=True):
 
     stale_reads: bool = False
     time_zone: ZoneName = "UTC"
+    #: What the tenant's amounts are in, for who reads them; nothing computes with it.
     currency: Annotated[str, Meta(min_length=3, max_length=3)] | None = None
     unknown_customers: Literal["reject", "allow"] = "reject"
     consent_default: Literal["allow", "deny"] = "allow"

@@ -9,6 +9,7 @@ from app.decision.entities import DecisionFlow, Experiment, Variant
 from app.decision.experiments.compiled import window_of
 from app.decision.index import EntityIndex
 from app.decision.problems import Problem
+from app.decision.scoring.reading import scoring_references
 
 _TOLERANCE = 1e-9
 
@@ -63,8 +64,8 @@ def references_of(experiment: Experiment) -> Iterator[tuple[str, str, str]]:
     for i, variant in enumerate(experiment.variants):
         if variant.creative_id is not None:
             yield f"variants[{i}].creativeId", variant.creative_id, "creatives"
-        if variant.scoring is not None and variant.scoring.model_id is not None:
-            yield f"variants[{i}].scoring.modelId", variant.scoring.model_id, "models"
+        if variant.scoring is not None:
+            yield from scoring_references(variant.scoring, f"variants[{i}].scoring")
 
 
 def tenant_problems(at: str, experiment: Experiment, index: EntityIndex) -> Iterator[Problem]:

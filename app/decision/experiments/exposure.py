@@ -7,6 +7,7 @@ Rules of this module:
     exactly a window after the exposure, or before it, does not.
 3.  A response speaks about the variants that its recommendation was part of. One that names no recommendation
     speaks about the experiment between creatives of its offer, whose variant the customer was exposed to.
+    A contact that names none is one with the customer's own variant when it is with that variant's creative.
 4.  A contact may be folded before the decision that assigned its variant, since order across topics is not
     in the log: it assigns then. A late one of a variant that the customer no longer has is not an exposure.
 5.  A customer keeps `ASSIGNED_MAX` assignments. Past it those that no longer stick go first, then the oldest.
@@ -15,7 +16,7 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -85,7 +86,9 @@ def response_variants(
         experiments: The tenant's.
     """
     if target.contact:
-        return exposures(customer, variants_of(target), at_ms, experiments)
+        direct = not target.recommendation_id
+        refs = _seen(customer, target, at_ms, experiments) if direct else variants_of(target)
+        return exposures(customer, refs, at_ms, experiments)
     return conversions(customer, target, at_ms, experiments) if target.positive else ()
 
 
@@ -154,6 +157,17 @@ def _direct(customer: Customer, target: Target, experiments: Experiments) -> lis
         for experiment in experiments.of_offer(target.offer_id)
         if (assigned := customer.assigned.get(experiment.experiment_id)) is not None
     ]
+
+
+def _seen(customer: Customer, target: Target, at_ms: int, experiments: Experiments) -> Iterator[VariantRef]:
+    """The variants that the customer has at an instant and whose creative a direct contact was with."""
+    for experiment in experiments.of_offer(target.offer_id) if customer.assigned else ():
+        assigned = customer.assigned.get(experiment.experiment_id)
+        if assigned is None or not is_young(assigned, experiment.sticky_ms, at_ms):
+            continue
+        variant = experiment.variant(assigned.variant)
+        if variant is not None and variant.creative_id == target.creative_id:
+            yield experiment.experiment_id, variant.key
 
 
 def assign(

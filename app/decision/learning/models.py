@@ -5,20 +5,20 @@ Rules of this module:
 1.  A model's document is checked and compiled once; any JSON is compiled or refused with its problems.
 2.  A model gives one propensity in 0–1 for each row, in the rows' order. A row that it can say nothing
     about, that makes it fail, or whose result is no number in 0–1 gets None; the others keep theirs.
-3.  What a model looks at is in the rows, also evidence and chance: a bandit reads `EVIDENCE_FIELDS`. What a
-    logistic regression has learned is bound with `at`; unbound it says nothing.
+3.  What a model looks at is in the rows. What a logistic regression has learned is bound with `at`; unbound
+    it says nothing.
+4.  A strategy is no such model: it scores an offer by its evidence, and draws.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
 from app.decision.learning import trees
 from app.decision.learning.epsilon_greedy import EpsilonGreedy
-from app.decision.learning.evidence import Tally
 from app.decision.learning.features import FeatureRow, feature_problems
 from app.decision.learning.logistic import EMPTY, Logistic, LogisticConfig, LogisticState
 from app.decision.learning.scorecard import Scorecard, compile_scorecard
@@ -26,15 +26,6 @@ from app.decision.learning.strategies import Drawn, Highest, Sampler
 from app.decision.learning.thompson import Thompson
 from app.decision.loading import load_struct
 from app.decision.problems import Problem, join
-
-OFFER_ID, IMPRESSIONS, POSITIVES, SALT = (
-    "offer.id",
-    "evidence.impressions",
-    "evidence.positives",
-    "evidence.salt",
-)
-#: What a bandit reads of a row: the arm, its evidence, and the decision's salt.
-EVIDENCE_FIELDS = (OFFER_ID, IMPRESSIONS, POSITIVES, SALT)
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -96,17 +87,15 @@ class LogisticModel(RowModel):
         return LogisticModel(self.regression, state)
 
 
-class BanditModel(RowModel):
-    """A strategy as a model: the propensity of a row is the strategy's score of its offer."""
+class BanditModel(msgspec.Struct, frozen=True):
+    """A strategy that explores. It scores an offer by its evidence, not rows: it looks at no field."""
 
-    def __init__(self, strategy: Thompson | EpsilonGreedy, sampler: Sampler) -> None:
-        self.strategy = strategy
-        self.sampler = sampler
-        super().__init__(EVIDENCE_FIELDS, self._scored)
+    strategy: Thompson | EpsilonGreedy
+    sampler: Sampler
 
-    def _scored(self, row: FeatureRow) -> float:
-        tally = Tally(_count(row(IMPRESSIONS)), _count(row(POSITIVES)))
-        return self.strategy.score(str(row(OFFER_ID)), tally, str(row(SALT)))
+
+#: What a model's document compiles to.
+Compiled: TypeAlias = Model | BanditModel
 
 
 class TreesModel:
@@ -122,8 +111,8 @@ class TreesModel:
         return Said(values, None in values)
 
 
-def compile_model(kind: object, config: object, features: object, path: str = "") -> Model | list[Problem]:
-    """The model of a document, or what is wrong with it.
+def compile_model(kind: object, config: object, features: object, path: str = "") -> Compiled | list[Problem]:
+    """The model or strategy of a document, or what is wrong with it.
 
     Args:
         kind: scorecard, logistic, thompson, epsilon_greedy or trees.
@@ -167,17 +156,17 @@ def _logistic(config: object, features: object, path: str) -> Model | list[Probl
     return problems or LogisticModel(Logistic(loaded, fields))
 
 
-def _thompson(config: object, features: object, path: str) -> Model | list[Problem]:
+def _thompson(config: object, features: object, path: str) -> BanditModel | list[Problem]:
     return _bandit(Thompson, Highest(), config, features, path)
 
 
-def _epsilon_greedy(config: object, features: object, path: str) -> Model | list[Problem]:
+def _epsilon_greedy(config: object, features: object, path: str) -> BanditModel | list[Problem]:
     return _bandit(EpsilonGreedy, Drawn(), config, features, path)
 
 
 def _bandit(
     cls: type[Thompson] | type[EpsilonGreedy], sampler: Sampler, config: object, features: object, path: str
-) -> Model | list[Problem]:
+) -> BanditModel | list[Problem]:
     strategy: Any = load_struct(cls, config, join(path, "config"))
     problems = _no_features(features, path, "this model learns from outcomes alone; leave the features out")
     if isinstance(strategy, list):
@@ -208,11 +197,7 @@ def _fields(features: object, path: str) -> tuple[str, ...] | list[Problem]:
     return feature_problems(features, path) or tuple(features)
 
 
-def _count(value: object) -> int:
-    return value if isinstance(value, int) else 0
-
-
-KINDS: dict[str, Callable[[object, object, str], Model | list[Problem]]] = {
+KINDS: dict[str, Callable[[object, object, str], Compiled | list[Problem]]] = {
     "scorecard": _scorecard,
     "logistic": _logistic,
     "thompson": _thompson,

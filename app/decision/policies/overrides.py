@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from app.decision.condition_fields import fields_read, metric_references
 from app.decision.conditions import NAMESPACES, Condition, Environment, compile_condition
 from app.decision.entities import ContactPolicy, Part
 from app.decision.loading import load_struct
@@ -34,7 +35,7 @@ class Override(Rule, frozen=True):
 
     def references(self) -> Iterator[Reference]:
         """The behavioural metrics that its condition reads."""
-        return _metrics(self.when, "config.when")
+        return metric_references(fields_read(self.when, "config.when"))
 
 
 def allow_override(policy: ContactPolicy, at: str) -> Override | list[Problem]:
@@ -50,16 +51,3 @@ def allow_override(policy: ContactPolicy, at: str) -> Override | list[Problem]:
 
 def _always(environment: Environment) -> bool:
     return True
-
-
-def _metrics(tree: object, path: str) -> Iterator[Reference]:
-    """The metrics that a condition tree, already compiled once, names."""
-    if not isinstance(tree, dict):
-        return
-    for joint in ("all", "any"):
-        for i, member in enumerate(tree.get(joint, ())):
-            yield from _metrics(member, f"{path}.{joint}[{i}]")
-    yield from _metrics(tree.get("not"), f"{path}.not")
-    namespace, _, name = str(tree.get("field", "")).partition(".")
-    if namespace == "metrics":
-        yield f"{path}.field", name, "behavioral-metrics"

@@ -21,7 +21,7 @@ from typing import Literal
 from app.decision.candidate import Candidate
 from app.decision.learning.features import FeatureRow, number
 from app.decision.learning.learner import decode_state, learning_key
-from app.decision.learning.models import BanditModel, LogisticModel, Model
+from app.decision.learning.models import BanditModel, Compiled, LogisticModel, Model
 from app.decision.learning.propensity import (
     CATEGORY_MIN,
     OFFER_FULL,
@@ -61,7 +61,7 @@ class Estimator:
     def __init__(
         self,
         model_id: str | None = None,
-        model: Model | None = None,
+        model: Compiled | None = None,
         first: Literal["evidence", "model"] = "evidence",
     ) -> None:
         self.model_id = model_id
@@ -134,10 +134,15 @@ class Estimator:
 
     def features(self, row: FeatureRow) -> tuple[FeatureValue, ...]:
         """The values of the model's fields, for it to learn from what comes of the decision."""
-        return () if self.model is None else tuple([_feature(row(field)) for field in self.model.fields])
+        model = self.model
+        if model is None or isinstance(model, BanditModel):
+            return ()
+        return tuple([_feature(row(field)) for field in model.fields])
 
     def bound(self, evidence: Evidence) -> Model | None:
-        """The model with what it has learnt."""
+        """The model with what it has learnt; None for a strategy, which learns nothing but evidence."""
+        if isinstance(self.model, BanditModel):
+            return None
         if not isinstance(self.model, LogisticModel) or self.learning_key is None:
             return self.model
         learnt = evidence.weights(self.learning_key)

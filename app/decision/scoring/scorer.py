@@ -4,9 +4,11 @@ Rules of this module:
 
 1.  What compiles scores any candidate. A model or formula that is missing or does not compile is a problem at
     publish; what slips by (an older record) is scored by `priority_weighted`.
-2.  A strategy explores only under a method that grows with propensity and whose rest is known: `propensity`,
+2.  A model that would not count is refused: with `priority_weighted`, with an expression that does not read
+    `score.propensity`, with an exponent of 0 for propensity.
+3.  A strategy explores only under a method that grows with propensity and whose rest is known: `propensity`,
     or `formula` with an exponent for it. `priority_weighted` uses no model at all.
-3.  Thompson sampling takes no floor: its scores are drawn.
+4.  Thompson sampling takes no floor: its scores are drawn.
 """
 
 from __future__ import annotations
@@ -22,14 +24,13 @@ from app.decision.entities import Exponents, Model, Scoring
 from app.decision.formula import compile_formula
 from app.decision.index import EntityIndex
 from app.decision.learning.learner import LogisticLearner, learning_key
-from app.decision.learning.models import BanditModel, LogisticModel, compile_model
-from app.decision.learning.models import Model as CompiledModel
+from app.decision.learning.models import BanditModel, Compiled, LogisticModel, compile_model
 from app.decision.learning.thompson import Thompson
 from app.decision.problems import Problem, join
 from app.decision.scoring.bypass import Bypassed
 from app.decision.scoring.context import ScoringContext
 from app.decision.scoring.estimates import Estimator
-from app.decision.scoring.expression import FIELDS, NAMESPACE, Expression
+from app.decision.scoring.expression import FIELDS, NAMESPACE, PROPENSITY, Expression
 from app.decision.scoring.priority import PriorityWeighted
 from app.decision.scoring.propensity import GeometricMean, PropensityTimesFit
 from app.decision.scoring.scored import Scored
@@ -116,11 +117,11 @@ def _estimator(scoring: Scoring, index: EntityIndex, path: str) -> Estimator | l
     model = compile_entity(entity)
     if isinstance(model, list):
         return [Problem(join(path, "modelId"), f"{entity.id} does not compile: {model[0].message}")]
-    problem = _floored_draws(scoring, model, path) or _unexplorable(scoring, model, path)
+    problem = _floored_draws(scoring, model, path) or _unused(scoring, model, path)
     return [problem] if problem is not None else Estimator(entity.id, model, scoring.propensity_from)
 
 
-def compile_entity(model: Model, path: str = "") -> CompiledModel | list[Problem]:
+def compile_entity(model: Model, path: str = "") -> Compiled | list[Problem]:
     """A model of the catalogue ready to ask, or what is wrong with it."""
     return _compiled(msgspec.json.encode((model.kind, model.config, model.features)), path)
 
@@ -136,14 +137,14 @@ def learners(models: Iterable[Model]) -> dict[str, LogisticLearner]:
 
 
 @lru_cache(maxsize=64)
-def _compiled(document: bytes, path: str) -> CompiledModel | list[Problem]:
+def _compiled(document: bytes, path: str) -> Compiled | list[Problem]:
     """The same document gives the same model: imported trees take long to load, and a change elsewhere in the
     catalogue compiles everything anew."""
     kind, config, features = msgspec.json.decode(document)
     return compile_model(kind, config, features, path)
 
 
-def _floored_draws(scoring: Scoring, model: CompiledModel, path: str) -> Problem | None:
+def _floored_draws(scoring: Scoring, model: Compiled, path: str) -> Problem | None:
     """A floor under drawn scores would choose by chance too, which no selection probability tells of."""
     if scoring.floor == 0.0 or not isinstance(model, BanditModel) or not isinstance(model.strategy, Thompson):
         return None
@@ -152,15 +153,19 @@ def _floored_draws(scoring: Scoring, model: CompiledModel, path: str) -> Problem
     )
 
 
-def _unexplorable(scoring: Scoring, model: CompiledModel, path: str) -> Problem | None:
-    """Why a strategy cannot explore under a method; None when it can, or the model is none."""
-    if not isinstance(model, BanditModel):
-        return None
-    if scoring.method == "expression":
+def _unused(scoring: Scoring, model: Compiled, path: str) -> Problem | None:
+    """Why a model, or a setting of it, would not count; None when it does. An expression tells by itself."""
+    explores = isinstance(model, BanditModel)
+    if scoring.method == "expression" and explores:
         return Problem(join(path, "modelId"), "a strategy needs method propensity or formula, not expression")
     if scoring.method == "formula" and scoring.weights.p == 0.0:
         return Problem(
-            join(path, "weights.p"), "must be above 0: the model is a strategy, and it would not count"
+            join(path, "weights.p"), "must be above 0, or modelId left out: the model would not count"
+        )
+    if scoring.propensity_from == "model" and explores:
+        return Problem(
+            join(path, "propensityFrom"),
+            "has no effect: a strategy gives the propensity itself; leave it out",
         )
     return None
 
@@ -191,4 +196,6 @@ def _expression(scoring: Scoring, estimator: Estimator, path: str) -> Method | l
     )
     if unknown:
         return [Problem(here, f"{name} is not one of {', '.join(sorted(FIELDS))}") for name in unknown]
+    if estimator.model is not None and PROPENSITY not in formula.fields:
+        return [Problem(join(path, "modelId"), f"the expression does not read {PROPENSITY}; leave it out")]
     return Expression(formula, scoring.expression, estimator)

@@ -279,3 +279,33 @@ def test_a_decision_record_cannot_assign_without_bound() -> None:
     assert isinstance(kept, DecisionMade)
     assert len(kept.assigned) == ASSIGNED_MAX
     assert isinstance(decode_decision(body % (most + b',"more":"a"')), Refused)
+
+
+@pytest.mark.parametrize(
+    ("arm", "age_ms", "target", "exposed"),
+    [
+        ("b", 1, {"creative_id": "card-mail-b"}, True),
+        ("b", 30 * DAY_MS - 1, {"creative_id": "card-mail-b"}, True),
+        ("b", 30 * DAY_MS, {"creative_id": "card-mail-b"}, False),
+        ("b", 1, {"creative_id": "card-mail"}, False),
+        ("a", 1, {"creative_id": "card-mail"}, True),
+        ("b", 1, {"creative_id": "card-mail-c"}, False),
+        ("b", 1, {"offer_id": "card"}, False),
+        ("gone", 1, {"creative_id": "card-mail"}, False),
+    ],
+)
+def test_an_impression_that_names_the_variants_creative_exposes(
+    arm: str, age_ms: int, target: dict[str, Any], exposed: bool
+) -> None:
+    folding = Folding()
+    folding.decide(NOW_MS - age_ms, arm, implicit=False)
+    assert folding.respond(NOW_MS, "impression", **target).variants == ((exposure(arm),) if exposed else ())
+    assert folding.respond(NOW_MS + 1, "impression", **target).variants == ()
+    clicked = folding.respond(NOW_MS + 2, "click", **target).variants
+    assert clicked == ((conversion(arm),) if exposed else ())
+
+
+def test_a_direct_impression_assigns_nobody() -> None:
+    folding = Folding()
+    assert folding.respond(NOW_MS, "impression", creative_id="card-mail-b").variants == ()
+    assert folding.customer.assigned == {}

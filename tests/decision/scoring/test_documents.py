@@ -17,6 +17,7 @@ from tests.decision.scoring.test_methods import SCORECARD, flow
 
 EPSILON = {"id": "eg", "key": "eg", "name": "e", "kind": "epsilon_greedy"}
 THOMPSON = {"id": "ts", "key": "ts", "name": "t", "kind": "thompson"}
+LEARNING = {"id": "lr", "key": "lr", "kind": "logistic", "features": ["customer.age"]}
 PAUSED = {**SCORECARD, "id": "off", "key": "off", "status": "paused"}
 
 
@@ -41,12 +42,24 @@ PAUSED = {**SCORECARD, "id": "off", "key": "off", "status": "paused"}
         ),
         ({"method": "propensity", "modelId": "ts", "floor": 0.2}, "floor", "no meaning with Thompson"),
         ({"method": "formula", "modelId": "ts", "floor": 0.2}, "floor", "no meaning with Thompson"),
+        ({"method": "expression", "expression": "score.fit", "modelId": "sc"}, "modelId", "score.propensity"),
+        ({"method": "expression", "expression": "score.fit", "modelId": "lr"}, "modelId", "score.propensity"),
+        (
+            {"method": "formula", "modelId": "lr", "weights": {"p": 0, "r": 0.5, "i": 0.4, "e": 0.1}},
+            "weights.p",
+            "would not count",
+        ),
+        (
+            {"method": "propensity", "modelId": "eg", "propensityFrom": "model"},
+            "propensityFrom",
+            "has no effect",
+        ),
     ],
 )
 def test_an_active_flow_must_be_able_to_score(scoring: dict[str, Any], path: str, words: str) -> None:
     documents: dict[str, list[dict[str, Any]]] = {
         **SHOP,
-        "models": [SCORECARD, EPSILON, THOMPSON, PAUSED],
+        "models": [SCORECARD, EPSILON, THOMPSON, LEARNING, PAUSED],
         "decision-flows": [flow(**scoring), {"id": "draft", "name": "Draft", "scoring": scoring}],
     }
     problems = check_tenant("t", loaded(documents))
