@@ -39,6 +39,7 @@ from app.decision.experiments.compiled import NO_EXPERIMENTS, Experiments
 from app.decision.filters import FilterBoard, creative_fields, offer_fields
 from app.decision.hashing import bucket
 from app.decision.index import EntityIndex
+from app.decision.inventory import in_inventory
 from app.decision.metrics import CompiledMetric
 from app.decision.policies import PolicyBoard
 from app.decision.pools import NO_POOL, Pools
@@ -69,8 +70,8 @@ class CompiledFlow:
 
     __slots__ = (
         "_computing", "_fallback_pools", "_index", "_made", "_places", "_pools", "definition",
-        "experiments", "falls_back", "filters", "flow_id", "offers_it", "policies", "rules", "scorer", "surroundings",
-        "visible",
+        "experiments", "falls_back", "filters", "flow_id", "offers_it", "policies", "rules", "scorer",
+        "surroundings", "visible",
     )  # fmt: skip
 
     def __init__(self, flow: DecisionFlow, index: EntityIndex, surroundings: Surroundings) -> None:
@@ -89,7 +90,6 @@ class CompiledFlow:
         self.scorer = by_priority(flow.scoring.floor) if isinstance(scorer, list) else scorer
         self._index = index
         active = [offer for offer in index.all("offers", Offer) if self._is_active(offer)]
-        #: What the inventory lists, by id; None where it takes everything.
         #: Whether an offer is in the inventory, whatever its status.
         self.offers_it = in_inventory(flow, index)
         offers = {offer.id: offer for offer in active if self.offers_it(offer)}
