@@ -127,7 +127,7 @@ def test_a_zero_factor_is_zero() -> None:
         ("score.propensity * score.fit", 0.3, False),
         ("score.priority + score.weight / 1000", 90.1, False),
         ("customer.age * score.businessValue", 30 * 50, False),
-        ("metrics.nothing + 1", 0.0, True),
+        ("customer.nothing + 1", 0.0, True),
         ("'text'", 0.0, True),
         ("customer.age > 3", 0.0, True),
         ("attributes.x / 0", 0.0, True),
