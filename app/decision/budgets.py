@@ -82,7 +82,7 @@ def allowances(offers: Iterable[Offer], creatives: Iterable[Creative]) -> Mappin
 
 
 def budgeted(offers: Iterable[Offer], creatives: Iterable[Creative]) -> frozenset[str]:
-    """Whose deliveries count: `offer/<id>` and `creative/<id>` of all that have a budget, whatever their status."""
+    """Whose deliveries count, as `offer/<id>` and `creative/<id>`: all that have a budget, active or not."""
     return frozenset(
         f"{kind}/{entity.id}"
         for kind, entities in (("offer", offers), ("creative", creatives))
