@@ -58,12 +58,12 @@ class Notices:
     def spend(self, customer: Customer, before: ContactMark, clock: Clock) -> None:
         """Count what a record made of one customer's contacts against their budgets."""
         tenant = clock.catalogue.tenant(customer.tenant_id)
-        if not tenant.budgets:
+        if not tenant.budgeted:
             return
         zone, leases = tenant.settings.time_zone, self._partition.leases
         for delivery in made_since(before, customer):
             for key in (f"offer/{delivery.offer_id}", f"creative/{delivery.creative_id}"):
-                if key not in tenant.budgets:
+                if key not in tenant.budgeted:
                     continue
                 today, day = day_of(zone, clock.now_ms).name, day_of(zone, delivery.at_ms).name
                 name = shared_key(customer.tenant_id, key)

@@ -86,6 +86,7 @@ def _environment(samples: tuple[str, ...]) -> Environment:
         name, equals, written = sample.partition("=")
         if not equals or not name.strip():
             raise click.BadParameter(f"{sample} is not NAME=VALUE", param_hint="--set")
+        _require_unicode(name)
         namespace, dot, rest = name.strip().partition(".")
         if name.strip() == "now":
             values["time"]["now_ms"] = _instant(written)
@@ -99,9 +100,19 @@ def _environment(samples: tuple[str, ...]) -> Environment:
 def _value(written: str) -> Any:
     """JSON where it is some, else text as it is."""
     try:
-        return json.loads(written)
+        value = json.loads(written)
     except (ValueError, RecursionError):
-        return written
+        value = written
+    _require_unicode(value)
+    return value
+
+
+def _require_unicode(value: Any) -> None:
+    """Refuse half a surrogate pair anywhere within: no record can carry it, nor can it be printed."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter("the text is not valid Unicode text", param_hint="--set") from None
 
 
 def _instant(written: str) -> int:

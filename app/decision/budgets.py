@@ -8,6 +8,8 @@ Rules of this module:
     counts in both.
 3.  The clocks of a zone may repeat the hour around midnight. Which day an instant belongs to is what the
     zone's calendar shows then.
+4.  Only what is active is decided for, so only its budget is shared out. What customers report meanwhile of
+    the others counts all the same: an offer that is active again has spent it.
 """
 
 from __future__ import annotations
@@ -77,6 +79,16 @@ def allowances(offers: Iterable[Offer], creatives: Iterable[Creative]) -> Mappin
             if allowed is not None:
                 found[f"{kind}/{entity.id}"] = allowed
     return found
+
+
+def budgeted(offers: Iterable[Offer], creatives: Iterable[Creative]) -> frozenset[str]:
+    """Whose deliveries count, as `offer/<id>` and `creative/<id>`: all that have a budget, active or not."""
+    return frozenset(
+        f"{kind}/{entity.id}"
+        for kind, entities in (("offer", offers), ("creative", creatives))
+        for entity in entities
+        if allowance(entity.budget) is not None
+    )
 
 
 def day_of(zone_name: str, at_ms: int) -> Day:

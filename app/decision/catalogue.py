@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from app.decision.budgets import Allowance, allowances
+from app.decision.budgets import Allowance, allowances, budgeted
 from app.decision.entities import (
     BehaviouralMetric,
     ContactPolicy,
@@ -64,6 +64,7 @@ class TenantCatalogue(EntityIndex):
         "_by_event_type",
         "_outcomes",
         "_router",
+        "budgeted",
         "budgets",
         "entities",
         "experiments",
@@ -116,6 +117,8 @@ class TenantCatalogue(EntityIndex):
         self.budgets: Mapping[str, Allowance] = allowances(
             self.all("offers", Offer), self.all("creatives", Creative)
         )
+        #: Offers and creatives with a budget, whatever their status: their deliveries count.
+        self.budgeted = budgeted(self.all("offers", Offer), self.all("creatives", Creative))
         #: Active models that learn from observations, by the key of what they learn.
         self.learners: Mapping[str, Learner] = learners(self.all("models", Model))
 

@@ -110,7 +110,8 @@ def answer(
     if block > 0:
         share.granted += block
         return Answer(share.granted)
-    if short <= 0 or now_ms - book.recalled_ms < RECALL_EVERY_MS:
+    # An instant ahead is of a clock that was set back: it holds nothing up.
+    if short <= 0 or 0 <= now_ms - book.recalled_ms < RECALL_EVERY_MS:
         return Answer()
     holders = tuple(
         number

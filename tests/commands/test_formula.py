@@ -82,6 +82,24 @@ def test_scripts_read_json() -> None:
 
 
 @pytest.mark.parametrize(
+    "sample",
+    [
+        'apr="\\ud800"',
+        "apr=\udcff",
+        'apr={"a": ["\\ud800"]}',
+        'apr={"\\ud800": 1}',
+        "apr\udcff=1",
+        'now="\\udfff"',
+    ],
+)
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_what_no_record_can_carry_is_refused_in_words(sample: str, options: tuple[str, ...]) -> None:
+    result = check("apr", "--set", sample, *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "the text is not valid Unicode text" in result.stderr
+
+
+@pytest.mark.parametrize(
     "arguments",
     [(), ("1", "--file", "-"), ("1", "--set", "a"), ("1", "--set", "=1"), ("1", "--set", "now=soon"),
      ("1", "--set", "now=null"), ("--file", "/no/such/file")],

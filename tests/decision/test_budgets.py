@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.decision.budgets import TOTAL, Allowance, allowance, day_of
+from app.decision.catalogue import compile_tenant
 from app.decision.entities import Offer
 from app.decision.policies import bounds
 from app.decision.validation import load_entity
@@ -39,6 +40,18 @@ def test_the_least_limit_holds(budget: dict[str, Any], allowed: Allowance | None
     assert isinstance(offer, Offer), offer
     assert allowance(offer.budget) == allowed
     assert bounds(offer.budget) is (allowed is not None), "a decision asks for the same budgets"
+
+
+@pytest.mark.parametrize("status", ["active", "paused", "draft", "archived"])
+def test_what_is_not_active_shares_nothing_out_and_counts_on(status: str) -> None:
+    body = {"id": "o", "name": "O", "categoryId": "c", "status": status, "budget": {"maxTotal": 5}}
+    offer = load_entity("offers", body)
+    free = load_entity("offers", {"id": "free", "name": "F", "categoryId": "c", "budget": {}})
+    assert isinstance(offer, Offer), offer
+    assert isinstance(free, Offer), free
+    tenant = compile_tenant("shop", {("offers", "o"): offer, ("offers", "free"): free})
+    assert dict(tenant.budgets) == ({"offer/o": Allowance(None, 5)} if status == "active" else {})
+    assert tenant.budgeted == {"offer/o"}
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,13 @@ def test_unspent_blocks_are_asked_back_when_nothing_is_left_and_somebody_is_shor
     assert ask(book, 1, 5, 9, limit=17, now_ms=20_000) == Answer(None, (2, 3))
 
 
+def test_blocks_are_asked_back_although_the_clock_was_ahead() -> None:
+    book = Book({0: Share(20)})
+    assert ask(book, 3, 0, 1, limit=20, now_ms=90_000_000) == Answer(None, (0,))
+    assert ask(book, 3, 0, 1, limit=20, now_ms=10_000) == Answer(None, (0,))
+    assert ask(book, 3, 0, 1, limit=20, now_ms=10_001) == Answer()
+
+
 def test_what_is_given_back_is_never_more_than_what_is_left() -> None:
     holding = Holding(granted=10, spent=7)
     holding.give_back(5)
