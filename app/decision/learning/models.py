@@ -33,6 +33,9 @@ OFFER_ID, IMPRESSIONS, POSITIVES, SALT = (
     "evidence.positives",
     "evidence.salt",
 )
+#: Coordinates that a logistic regression may have: what it has learnt stays under about 400 KB, which every
+#: partition stores, tells and merges.
+COORDINATES_MAX = 8_192
 #: What a bandit reads of a row: the arm, its evidence, and the decision's salt.
 EVIDENCE_FIELDS = (OFFER_ID, IMPRESSIONS, POSITIVES, SALT)
 
@@ -164,7 +167,15 @@ def _logistic(config: object, features: object, path: str) -> Model | list[Probl
     scales = join(path, "config.scales")
     unknown = [name for name in loaded.scales if name not in fields]
     problems = [Problem(join(scales, name), "is not one of the model's features") for name in unknown]
+    if len(fields) * loaded.buckets > COORDINATES_MAX:
+        problems.append(Problem(join(path, "config.buckets"), _too_many(len(fields))))
     return problems or LogisticModel(Logistic(loaded, fields))
+
+
+def _too_many(fields: int) -> str:
+    # Which fields are text is not known before their values come.
+    most = COORDINATES_MAX // fields
+    return f"must be at most {most} with {fields} features: features × buckets may be {COORDINATES_MAX:,}"
 
 
 def _thompson(config: object, features: object, path: str) -> Model | list[Problem]:
