@@ -3,14 +3,15 @@
 Rules:
 
 1.  It begins with the fold and ends with it. It changes no state: what it publishes comes back as records.
-2.  Trouble with Kafka is logged and passes; a producer that was fenced, or may have left a gap, puts the
-    partition in doubt, like a decision that failed.
+2.  Trouble with Kafka is logged and passes; a producer that was fenced, or left a gap, puts the partition in
+    doubt, like a decision that failed.
+3.  Leases, totals and scores go on by themselves: trouble of one delays no other.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -63,27 +64,46 @@ class Sharing:
 
     async def run(self) -> None:
         """Until cancelled."""
-        loop = asyncio.get_running_loop()
-        told_s = loop.time() - EVERY_S
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._tend())
+            tasks.create_task(self._repeat("telling owners", self._teller.tell_owners))
+            tasks.create_task(self._repeat("telling everybody", self._tell_everybody))
+
+    async def _tend(self) -> None:
         while True:
             woken = self._partition.leases.woken
-            try:
-                woken.clear()
-                if self._partition.ready:
-                    await self._leasing.tend(self._catalogue(), self._clock_ms())
-                if loop.time() - told_s >= EVERY_S:
-                    told_s = loop.time()
-                    await self._teller.tell(self._catalogue())
-            except (PublishError, KafkaError, OSError) as error:
-                log.warning(
-                    "sharing across customers waits", partition=self._partition.number, error=str(error)
-                )
-                await asyncio.sleep(TROUBLE_S)
-            except Exception:
-                # A defect here must not leave others without what this partition counts, in silence.
-                log.exception("sharing across customers failed", partition=self._partition.number)
-                await asyncio.sleep(TROUBLE_S)
-            await _first(woken, EVERY_S - (loop.time() - told_s))
+            woken.clear()
+            await self._attempt("leasing", self._tend_leases)
+            await _first(woken, EVERY_S)
+
+    async def _tend_leases(self) -> None:
+        if self._partition.ready:
+            await self._leasing.tend(self._catalogue(), self._clock_ms())
+
+    async def _tell_everybody(self) -> None:
+        await self._teller.tell_everybody(self._catalogue())
+
+    async def _repeat(self, what: str, step: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await self._attempt(what, step)
+            await asyncio.sleep(EVERY_S)
+
+    async def _attempt(self, what: str, step: Callable[[], Awaitable[None]]) -> None:
+        """Take a step; after trouble, return only when it may be tried again."""
+        try:
+            await step()
+        except (PublishError, KafkaError, OSError) as error:
+            log.warning(
+                "sharing across customers waits",
+                partition=self._partition.number,
+                what=what,
+                error=str(error),
+            )
+            await asyncio.sleep(TROUBLE_S)
+        except Exception:
+            # A defect here must not leave others without what this partition counts, in silence.
+            log.exception("sharing across customers failed", partition=self._partition.number, what=what)
+            await asyncio.sleep(TROUBLE_S)
 
 
 async def _first(woken: asyncio.Event, timeout_s: float) -> None:

@@ -1,10 +1,9 @@
 """Bringing a partition to the point where it can be folded.
 
 The order, each step founded on the one before: the group confirms that the partition is ours → a new
-producer epoch → fence records on changelog, `decisions` and `scoreboard` (nothing of an earlier owner lands
-behind them) → the store is opened and brought level with the changelog up to the fence, a torn batch taken
-back → catalogue, scoreboard → the ends of the customer topics, and whether they still are the topics that
-were folded.
+producer epoch → fence records on changelog and `decisions` (nothing of an earlier owner lands behind them) →
+the store is opened and brought level with the changelog up to the fence, a torn batch taken back → catalogue,
+scoreboard → the ends of the customer topics, and whether they still are the topics that were folded.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ from config.settings import Settings
 from config.topics import (
     DECISIONS,
     DELETE_RETENTION_MS,
-    SCOREBOARD,
     SOURCE_TOPICS,
     changelog_topic,
     topic_names,
@@ -78,7 +76,7 @@ class Taker:
         self._wall_ms = wall_ms
         self._changelog = changelog_topic(settings.app_id)
         names = topic_names(settings.app_id)
-        self._decisions, self._scoreboard = names[DECISIONS], names[SCOREBOARD]
+        self._decisions = names[DECISIONS]
         self._reader = ChangelogReader(self._changelog, settings.bootstrap_servers, metrics)
         self._marks = MarkReader([names[name] for name in SOURCE_TOPICS], settings.bootstrap_servers)
         self._recoveries = asyncio.Semaphore(RECOVERIES)
@@ -123,7 +121,6 @@ class Taker:
             partition.reason = "fencing its earlier owner"
             await producer.fence(self._changelog, partition.number)
             await producer.fence(self._decisions, partition.number)
-            await producer.fence(self._scoreboard, 0)
 
     async def _recover(self, held: Held, writer: ChangelogWriter, producer: PartitionProducer) -> int:
         """Bring the store level with its changelog and attach it; returns where the changelog ends."""

@@ -9,11 +9,14 @@ Rules:
 3.  After a taking everything is to be told again: what was told before it is not known.
 4.  All of it is in memory. There are as many keys as offers, categories, variants and models that were ever
     counted.
+5.  A model's state is decoded when it first learns here, and encoded once for each batch: `own` has it as of
+    the last batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import msgspec
 
@@ -40,12 +43,20 @@ _decode = msgspec.msgpack.Decoder(_Told).decode
 Telling = tuple[int, tuple[bytes, ...]]
 
 
+class _Learnt(msgspec.Struct):
+    """A model's state as the fold has it, and the model."""
+
+    learner: Learner
+    state: Any
+
+
 class Counters:
     """One partition's totals and sums."""
 
     def __init__(self) -> None:
         self.own: dict[bytes, bytes] = {}
         self.sums: dict[bytes, dict[int, _Told]] = {}
+        self._learnt: dict[bytes, _Learnt] = {}
         self._own_changed: dict[bytes, None] = {}
         self._sums_changed: dict[tuple[bytes, int], None] = {}
         #: To be told to the keys' owners, and to everybody.
@@ -63,7 +74,7 @@ class Counters:
         self._tell(self.own, self.sums, version)
 
     def clear(self) -> None:
-        for each in (self.own, self.sums, self._own_changed, self._sums_changed):
+        for each in (self.own, self.sums, self._learnt, self._own_changed, self._sums_changed):
             each.clear()
         self.own_untold.clear()
         self.sums_untold.clear()
@@ -77,13 +88,20 @@ class Counters:
             self.add(tenant_id, key, delta)
         if learner is not None:
             name = shared_key(tenant_id, f"model/{observation.model_id}")
-            positive = observation.kind == "positive"
-            self._change(name, learner.learn(self.own.get(name), observation.features, positive))
+            self._learn(name, learner, observation)
 
     def add(self, tenant_id: str, key: str, delta: Tally) -> None:
         """Count so much more for a key of this partition's customers."""
         name = shared_key(tenant_id, key)
         self._change(name, added(self.own.get(name), delta))
+
+    def _learn(self, name: bytes, learner: Learner, observation: Observation) -> None:
+        known = self._learnt.get(name)
+        if known is None:
+            known = self._learnt[name] = _Learnt(learner, learner.decode(self.own.get(name)))
+        known.learner = learner
+        known.state = learner.learn(known.state, observation.features, observation.kind == "positive")
+        self._own_changed[name] = None
 
     def _change(self, name: bytes, totals: bytes) -> None:
         self.own[name] = totals
@@ -106,6 +124,8 @@ class Counters:
 
     def changes(self) -> Iterator[Change]:
         for name in self._own_changed:
+            if (learnt := self._learnt.get(name)) is not None:
+                self.own[name] = learnt.learner.encode(learnt.state)
             yield Kind.TOTALS.value + name, pack(Kind.TOTALS, self.own[name])
         for name, partition in self._sums_changed:
             yield sum_key(name, partition), pack(Kind.SUMS, _encode(self.sums[name][partition]))

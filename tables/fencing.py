@@ -5,7 +5,8 @@ Rules:
 1.  Kafka gives a transactional id one producer id and, at each initialisation, a higher epoch. A partition
     that has seen a write of one epoch refuses those of lower ones. So the producer takes a new epoch of the
     partition's id and first writes a fence record to the changelog and to `decisions`: behind these, nothing
-    of an earlier owner ever lands, and what the topics hold before them is all there is to recover.
+    of an earlier owner ever lands, and what the topics hold before them is all there is to recover. On
+    `scoreboard` the fence goes ahead of the first score, since nothing is recovered from there.
 2.  It sends no transactions: the epoch is checked on every write of an idempotent producer. (A transaction
     for each batch took ten times as long, see ARCHITECTURE.md.)
 3.  Whoever takes a new epoch fences the partition's owner. Only one whom the group has just confirmed may.
@@ -17,6 +18,12 @@ from collections.abc import Sequence
 
 import msgspec
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    InvalidProducerEpoch,
+    InvalidProducerIdMapping,
+    OutOfOrderSequenceNumber,
+    ProducerFenced,
+)
 
 from config.topics import MESSAGE_MAX_BYTES
 from tables.clients import started_producer
@@ -25,6 +32,10 @@ from tables.publisher import PublishError
 
 #: Nothing is ever open; the broker asks for a time-out all the same.
 _TRANSACTION_TIMEOUT_MS = 60_000
+
+#: Kafka takes no more of a producer that met one of these. The third one comes once a topic partition can be
+#: written again after it refused a batch for good: the client has counted that batch, Kafka has not.
+_CUT_OFF = (ProducerFenced, InvalidProducerEpoch, OutOfOrderSequenceNumber, InvalidProducerIdMapping)
 
 
 class Fence(msgspec.Struct):
@@ -70,6 +81,11 @@ class PartitionProducer:
             raise PublishError("the partition's producer is stopped", certain=True)
         return self._producer
 
+    @property
+    def fence_value(self) -> bytes | None:
+        """What a fence record holds; None where there is no fence."""
+        return msgspec.json.encode(Fence(self.epoch)) if self._fenced else None
+
     async def start(self) -> None:
         """Take a new epoch.
 
@@ -96,5 +112,11 @@ class PartitionProducer:
             aiokafka.errors.KafkaError: not acknowledged.
         """
         value = msgspec.json.encode(Fence(self.epoch))
+        value = msgspec.json.encode(Fence(self.epoch))
         written = await self.kafka.send_and_wait(topic, value, FENCE_KEY, partition=partition)
         return int(written.offset)
+
+
+def cut_off(error: PublishError) -> bool:
+    """Whether its producer can write nothing there any more until the partition is taken anew."""
+    return isinstance(error.__cause__, _CUT_OFF)

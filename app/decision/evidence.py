@@ -12,7 +12,7 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -38,10 +38,18 @@ class Mergeable(Protocol):
 
 
 class Learner(Mergeable, Protocol):
-    """A model that learns from observations, its state as bytes."""
+    """A model that learns from observations. Its state is a value, encoded once for many examples."""
 
-    def learn(self, state: bytes | None, features: Features, positive: bool, /) -> bytes:
-        """The state after one more example; None is the state before any."""
+    def decode(self, totals: bytes | None, /) -> Any:
+        """The state of these totals; None is the state before any example."""
+        ...
+
+    def learn(self, state: Any, features: Features, positive: bool, /) -> Any:
+        """The state after one more example; the given one stays as it is."""
+        ...
+
+    def encode(self, state: Any, /) -> bytes:
+        """The state as totals."""
         ...
 
 

@@ -43,27 +43,24 @@ class LogisticLearner:
 
     def __init__(self, regression: Logistic) -> None:
         self._regression = regression
-        #: The state learnt last and its bytes, since the next example mostly goes on from it.
-        self._last: tuple[bytes, LogisticState] | None = None
 
-    def learn(self, state: bytes | None, features: tuple[FeatureValue, ...], positive: bool, /) -> bytes:
-        """The state after one more example; None is the state before any."""
+    def decode(self, totals: bytes | None, /) -> LogisticState:
+        """The state of these totals; None is the state before any example."""
+        return decode_state(totals) if totals else EMPTY
+
+    def learn(
+        self, state: LogisticState, features: tuple[FeatureValue, ...], positive: bool, /
+    ) -> LogisticState:
+        """The state after one more example; the same one for an example of other fields."""
         fields = self._regression.fields
         if len(features) != len(fields):
-            return b"" if state is None else state
-        row = dict(zip(fields, features, strict=True)).get
-        learnt = self._regression.update(self._decoded(state), row, positive)
-        encoded = _encode(learnt)
-        self._last = (encoded, learnt)
-        return encoded
+            return state
+        return self._regression.update(state, dict(zip(fields, features, strict=True)).get, positive)
+
+    def encode(self, state: LogisticState, /) -> bytes:
+        """The state as totals; the same bytes for the same state."""
+        return _encode(state)
 
     def merge(self, totals: Sequence[bytes], /) -> bytes:
         """What all of these have learnt."""
         return _encode(self._regression.merge([decode_state(each) for each in totals if each]))
-
-    def _decoded(self, state: bytes | None) -> LogisticState:
-        if not state:
-            return EMPTY
-        if self._last is not None and self._last[0] is state:
-            return self._last[1]
-        return decode_state(state)

@@ -27,6 +27,10 @@ from app.decision.learning.thompson import Thompson
 from app.decision.loading import load_struct
 from app.decision.problems import Problem, join
 
+#: Coordinates that a logistic regression may have: what it has learnt stays under about 400 KB, which every
+#: partition stores, tells and merges.
+COORDINATES_MAX = 8_192
+
 
 class Said(msgspec.Struct, frozen=True):
     """What a model says of some rows: a propensity in 0–1 for each, None where it has none.
@@ -153,7 +157,15 @@ def _logistic(config: object, features: object, path: str) -> Model | list[Probl
     scales = join(path, "config.scales")
     unknown = [name for name in loaded.scales if name not in fields]
     problems = [Problem(join(scales, name), "is not one of the model's features") for name in unknown]
+    if len(fields) * loaded.buckets > COORDINATES_MAX:
+        problems.append(Problem(join(path, "config.buckets"), _too_many(len(fields))))
     return problems or LogisticModel(Logistic(loaded, fields))
+
+
+def _too_many(fields: int) -> str:
+    # Which fields are text is not known before their values come.
+    most = COORDINATES_MAX // fields
+    return f"must be at most {most} with {fields} features: features × buckets may be {COORDINATES_MAX:,}"
 
 
 def _thompson(config: object, features: object, path: str) -> BanditModel | list[Problem]:

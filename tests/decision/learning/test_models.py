@@ -100,6 +100,8 @@ REFUSED: list[tuple[object, object, object, str, str]] = [
     ("logistic", {"alpha": 0}, [F], "config.alpha", "must be"),
     ("logistic", {"rate": 1}, [F], "config.rate", "is not a field"),
     ("logistic", {"scales": {"customer.y": {}}}, [F], "config.scales.customer.y", "not one of the model's"),
+    ("logistic", {"buckets": 8_193}, [F], "config.buckets", "at most 8192 with 1 features"),
+    ("logistic", {"buckets": 257}, [f"customer.x{i}" for i in range(32)], "config.buckets", "may be 8,192"),
     ("thompson", {"alpha": 0}, [], "config.alpha", "must be"),
     ("thompson", {"draws": 1_001}, [], "config.draws", "must be"),
     ("thompson", {}, [F], "features", "leave the features out"),
@@ -126,6 +128,11 @@ def test_a_strategy_keeps_its_config() -> None:
     greedy = compile_model("epsilon_greedy", {"min": 0.5}, [])
     assert isinstance(greedy, BanditModel)
     assert greedy.strategy == EpsilonGreedy(min=0.5)
+
+
+@pytest.mark.parametrize(("fields", "buckets"), [(1, 8_192), (32, 256)])
+def test_a_logistic_model_of_8192_coordinates_is_taken(fields: int, buckets: int) -> None:
+    compiled("logistic", {"buckets": buckets}, [f"customer.x{i}" for i in range(fields)])
 
 
 def test_a_logistic_model_speaks_once_it_has_learned() -> None:
