@@ -69,7 +69,7 @@ class Estimator:
         self.learning_key = (
             learning_key(model_id, model) if isinstance(model, LogisticModel) and model_id else None
         )
-        self._bound: tuple[bytes, LogisticModel] | None = None
+        self._bound: tuple[bytes, LogisticModel | None] | None = None
 
     @property
     def strategy(self) -> BanditModel | None:
@@ -117,8 +117,11 @@ class Estimator:
 
     def _ask(self, candidates: Sequence[Candidate], context: ScoringContext) -> Mapping[str, float | None]:
         """What the model says of these candidates' offers; nothing without one, or while it is bypassed."""
+        if self.model is None or self.model_id is None or not candidates:
+            return {}
         model = self.bound(context.shared.evidence)
-        if model is None or self.model_id is None or not candidates:
+        if model is None:
+            context.note_model(self.model_id, failed=True)
             return {}
         started_ms = context.probe()
         said = model.propensities([context.row(one) for one in candidates])
@@ -131,18 +134,26 @@ class Estimator:
         return () if self.model is None else tuple([_feature(row(field)) for field in self.model.fields])
 
     def bound(self, evidence: Evidence) -> Model | None:
-        """The model with what it has learnt."""
+        """The model with what it has learnt; None without one, or when nothing can be made of that."""
         if not isinstance(self.model, LogisticModel) or self.learning_key is None:
             return self.model
         learnt = evidence.weights(self.learning_key)
         if not learnt:
             return self.model
         if self._bound is None or self._bound[0] is not learnt:
-            self._bound = (learnt, self.model.at(decode_state(learnt)))
+            self._bound = (learnt, _with(self.model, learnt))
         return self._bound[1]
 
 
 _BY_EVIDENCE = Estimator()
+
+
+def _with(model: LogisticModel, learnt: bytes) -> LogisticModel | None:
+    try:
+        return model.at(decode_state(learnt))
+    except (ValueError, ArithmeticError):
+        # msgspec's errors are ValueErrors; and numbers may be such that no weight comes of them.
+        return None
 
 
 def _feature(value: object) -> FeatureValue:
