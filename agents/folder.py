@@ -195,10 +195,9 @@ class Folder:
 
     def _fold_notice(self, record: Any, origin: Origin, clock: Clock) -> None:
         notice = decode_notice(record.value or b"")
-        if isinstance(notice, Refused):
-            self._dead_letter(record.key, record.value, origin, notice)
-        else:
-            self._notices.fold(notice, clock)
+        refused = notice if isinstance(notice, Refused) else self._notices.fold(notice, clock)
+        if refused is not None:
+            self._dead_letter(record.key, record.value, origin, refused)
 
     def _fold(self, name: str, topic: int | None, record: Any, origin: Origin, clock: Clock) -> None:
         body = _decode(name, record.value or b"")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import structlog
@@ -13,7 +14,8 @@ from aiokafka.errors import KafkaError
 
 from config.metrics import Metrics
 from config.settings import Settings
-from config.topics import MESSAGE_MAX_BYTES, SCOREBOARD, topic_names
+from config.topics import SCOREBOARD, topic_names
+from tables.clients import lone_consumer
 from tables.layout import FENCE_KEY
 from tables.scoreboard import Scoreboard
 
@@ -70,9 +72,7 @@ class ScoreboardReader:
 
     async def _follow(self) -> None:
         """Read from the beginning, since versions sort out what is known; then what comes."""
-        consumer = self._consumer()
-        await consumer.start()
-        try:
+        async with self._consumer() as consumer:
             consumer.assign([self._place])
             begin = int((await consumer.beginning_offsets([self._place]))[self._place])
             end = int((await consumer.end_offsets([self._place]))[self._place])
@@ -88,8 +88,6 @@ class ScoreboardReader:
                 position = await consumer.position(self._place)
                 # What is buffered comes without any waiting.
                 await asyncio.sleep(0)
-        finally:
-            await consumer.stop()
 
     def _apply(self, records: Sequence[Any]) -> None:
         for record in records:
@@ -98,19 +96,15 @@ class ScoreboardReader:
         if records:
             self._metrics.scoreboard_entries.set(len(self._scoreboard))
 
-    def _consumer(self) -> AIOKafkaConsumer:
+    def _consumer(self) -> AbstractAsyncContextManager[AIOKafkaConsumer]:
         settings = self._settings
-        return AIOKafkaConsumer(
-            bootstrap_servers=list(settings.bootstrap_servers),
+        return lone_consumer(
+            settings.bootstrap_servers,
+            # The embedded broker sleeps through a fetch's wait.
+            FETCH_WAIT_MS if settings.idempotent_producer else settings.fetch_wait_ms,
             client_id=f"{settings.app_id}-scoreboard",
-            group_id=None,
-            enable_auto_commit=False,
-            isolation_level="read_committed",
             # A position that is gone means another topic than the one read so far: read it from its
             # beginning.
             auto_offset_reset="none",
-            # The embedded broker sleeps through a fetch's wait.
-            fetch_max_wait_ms=FETCH_WAIT_MS if settings.idempotent_producer else settings.fetch_wait_ms,
-            max_partition_fetch_bytes=MESSAGE_MAX_BYTES,
             retry_backoff_ms=100,
         )

@@ -32,7 +32,11 @@ async def started_producer(**arguments: Any) -> AIOKafkaProducer:
 
 @asynccontextmanager
 async def lone_consumer(
-    bootstrap: Sequence[str], fetch_wait_ms: int, fetch_bytes: int = 1, committed: bool = True
+    bootstrap: Sequence[str],
+    fetch_wait_ms: int,
+    fetch_bytes: int = 1,
+    committed: bool = True,
+    **arguments: Any,
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer outside any group, connected; partitions and positions are the reader's to set.
 
@@ -41,20 +45,21 @@ async def lone_consumer(
         fetch_wait_ms: how long a fetch waits at the broker for `fetch_bytes`.
         fetch_bytes: what a fetch waits for.
         committed: whether records of open and aborted transactions are left out.
+        arguments: as of `aiokafka.AIOKafkaConsumer`, before what is set here.
 
     Raises:
         aiokafka.errors.KafkaError: no broker answers.
     """
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=list(bootstrap),
-        group_id=None,
-        enable_auto_commit=False,
-        isolation_level="read_committed" if committed else "read_uncommitted",
-        auto_offset_reset="earliest",
-        max_partition_fetch_bytes=MESSAGE_MAX_BYTES,
-        fetch_max_wait_ms=fetch_wait_ms,
-        fetch_min_bytes=fetch_bytes,
-    )
+    usual: dict[str, Any] = {
+        "group_id": None,
+        "enable_auto_commit": False,
+        "isolation_level": "read_committed" if committed else "read_uncommitted",
+        "auto_offset_reset": "earliest",
+        "max_partition_fetch_bytes": MESSAGE_MAX_BYTES,
+        "fetch_max_wait_ms": fetch_wait_ms,
+        "fetch_min_bytes": fetch_bytes,
+    }
+    consumer = AIOKafkaConsumer(bootstrap_servers=list(bootstrap), **usual | arguments)
     try:
         await consumer.start()
         yield consumer

@@ -94,6 +94,8 @@ VERSIONS: dict[Kind, Versions] = {
     Kind.BEHAVIOUR: Versions(2, frozenset({1, 2})),
     # 2: selection probability, experiment and variant, model and features of what was shown.
     Kind.RECOMMENDED: Versions(2, frozenset({1, 2})),
+    # 2: the position and mark of the topic `evidence`.
+    Kind.CONTROL: Versions(2, frozenset({1, 2})),
 }
 STORE_FORMAT = b"offertide-store-1"
 

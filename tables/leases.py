@@ -179,9 +179,12 @@ class Leases:
         return found
 
     def returned(self, notice: Returned, today: str) -> None:
-        """A partition has given back."""
+        """A partition has given back; void when it was never granted anything."""
         name = shared_key(notice.tenant_id, notice.key)
-        book = self._ledger(name, today).setdefault(notice.period, Book())
+        book = self.ledgers.get(name, {}).get(notice.period)
+        if book is None or notice.partition not in book.shares:
+            return
+        self._ledger(name, today)
         returned(book, notice.partition, notice.granted, notice.returned)
         self._ledgers_changed[name] = None
 

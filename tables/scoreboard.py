@@ -6,13 +6,15 @@ Rules:
 2.  It is ready once it holds what the topic held when this worker began to read it.
 3.  There are as many entries as keys that were ever counted: those of deleted entities stay.
     A tenant's are about as many as its offers, categories, variants and models ever were.
+4.  Anybody may write to the topic: what cannot be read as its key says is refused when it is read, so that
+    no request meets it.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-from app.decision.evidence import MODEL, tally_of
+from app.decision.evidence import MODEL, are_totals, tally_of
 from app.decision.learning.evidence import NOTHING, Tally
 from app.decision.notices import Score, decode_score
 from app.decision.shared import Evidence
@@ -34,11 +36,15 @@ class TenantScores:
         """The merged state as the model's `Learner` wrote it; the same object until a newer one came."""
         return self._models.get(model_id)
 
-    def put(self, key: str, totals: bytes) -> None:
+    def put(self, key: str, totals: bytes) -> bool:
+        """Take totals in; False for what is none, which changes nothing."""
+        if not are_totals(key, totals):
+            return False
         if key.startswith(MODEL):
             self._models[key.removeprefix(MODEL)] = totals
         else:
             self._tallies[key] = tally_of(totals)
+        return True
 
 
 class Scoreboard:
@@ -79,11 +85,10 @@ class Scoreboard:
         return self._put(key, tenant_id, name, score)
 
     def _put(self, key: bytes, tenant_id: str, name: str, score: Score) -> bool:
-        try:
-            self._tenants.setdefault(tenant_id, TenantScores()).put(name, score.totals)
-        except ValueError:
-            # msgspec's errors are ValueErrors: totals that are none.
+        scores = self._tenants.get(tenant_id) or TenantScores()
+        if not scores.put(name, score.totals):
             return False
+        self._tenants[tenant_id] = scores
         self._versions[key] = score.version
         return True
 

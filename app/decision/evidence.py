@@ -6,7 +6,8 @@ Rules of this module:
     and `model/<id>` for what a model that learns has learnt.
 2.  Every partition counts its own customers in running totals that only its fold changes. One total for all
     is made of the partitions' newest ones, whatever order they came in: `merge` knows no order.
-3.  Totals are bytes to all but their `Mergeable`, which the key names.
+3.  Totals are bytes to all but their `Mergeable`, which the key names. Those that came over a topic, where
+    anybody may write, are looked at with `are_totals` before anything is made of them.
 """
 
 from __future__ import annotations
@@ -17,10 +18,18 @@ from typing import Any, Protocol
 import msgspec
 
 from app.decision.learning.evidence import Tally
+from app.decision.learning.learner import decode_state
+from app.decision.learning.logistic import LogisticState
 from app.decision.observations import Observation
 from app.decision.state import Features
 
 MODEL = "model/"
+
+#: A count is no more: as floating point it would not be exact.
+COUNT_MAX = 2**53
+
+#: Far beyond what examples can teach a coordinate, and far from where sums and quotients overflow.
+_LEARNT_MAX = 1e100
 
 _IMPRESSION = Tally(impressions=1)
 _POSITIVE = Tally(positives=1)
@@ -83,3 +92,24 @@ def added(totals: bytes | None, delta: Tally) -> bytes:
 def tally_of(totals: bytes) -> Tally:
     """A running total that is a tally's."""
     return _decode(totals)
+
+
+def are_totals(key: str, totals: bytes) -> bool:
+    """Whether these are totals as the key says: a tally, or what a model has learnt, within sane bounds."""
+    try:
+        if key.startswith(MODEL):
+            # Nothing is what a model has learnt before its first example.
+            return not totals or _is_learnt(decode_state(totals))
+        tally = _decode(totals)
+    except ValueError:
+        # msgspec's errors are ValueErrors.
+        return False
+    return 0 <= tally.impressions <= COUNT_MAX and 0 <= tally.positives <= COUNT_MAX
+
+
+def _is_learnt(state: LogisticState) -> bool:
+    # Not a number is in no range.
+    return 0.0 <= state.examples <= COUNT_MAX and all(
+        -_LEARNT_MAX <= each.z <= _LEARNT_MAX and 0.0 <= each.n <= _LEARNT_MAX
+        for each in state.coordinates.values()
+    )

@@ -84,6 +84,9 @@ class Answer(msgspec.Struct, frozen=True):
     recall: tuple[int, ...] = ()
 
 
+_NOTHING = Share()
+
+
 def answer(
     book: Book, partition: int, heard: int, short: int, limit: int, partitions: int, now_ms: int
 ) -> Answer:
@@ -98,11 +101,13 @@ def answer(
         partitions: how many there are.
         now_ms: the batch's time.
     """
+    ever = book.shares.get(partition, _NOTHING).granted
+    if heard > ever:
+        # Nobody can have heard of that: grants are durable here before they are told.
+        return Answer()
     share = book.shares.setdefault(partition, Share())
     if heard < share.granted:
         return Answer(share.granted)
-    # More than was ever granted here: this ledger was lost. What is out there counts.
-    share.granted = heard
     if short > 0:
         share.settled = share.granted
     left = limit - book.out

@@ -5,7 +5,9 @@ Rules of this module:
 1.  A notice is of one tenant's key. Totals and what partitions ask and give back go to the key's owner, the
     partition that murmur2 of `tenant:key` names; grants and recalls to the partition that they concern.
 2.  Totals are running totals with versions that only grow: whoever hears an older one ignores it.
-3.  Stored in the log: append fields only at the end, with a default, and new kinds under new tags.
+3.  Anybody may write to the topic: names, numbers and periods are bounded when a notice is decoded; whether
+    it concerns the partition that reads it, its fold says.
+4.  Stored in the log: append fields only at the end, with a default, and new kinds under new tags.
 """
 
 from __future__ import annotations
@@ -16,18 +18,22 @@ import msgspec
 
 from app.decision.refusals import Problem, Refused
 
-_Tenant = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-_Key = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
-_Period = Annotated[str, msgspec.Meta(max_length=10)]
+_Tenant = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9-]{1,64}\Z")]
+_Evidence = Annotated[
+    str, msgspec.Meta(max_length=512, pattern=r"\A(tenant|(offer|category|variant|model)/(?s:.+))\Z")
+]
+_Budgeted = Annotated[str, msgspec.Meta(max_length=512, pattern=r"\A(offer|creative)/(?s:.+)\Z")]
+_Period = Annotated[str, msgspec.Meta(pattern=r"\A([0-9]{4}-[0-9]{2}-[0-9]{2})?\Z")]
 _Partition = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
-_Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+_Holder = Annotated[str, msgspec.Meta(max_length=512)]
 
 
 class Totals(msgspec.Struct, frozen=True, array_like=True, tag=1):
     """A partition's running totals for a key, as of one of its batches, whose number is their version."""
 
     tenant_id: _Tenant
-    key: _Key
+    key: _Evidence
     partition: _Partition
     version: _Count
     totals: bytes
@@ -37,7 +43,7 @@ class Wanted(msgspec.Struct, frozen=True, array_like=True, tag=2):
     """A partition that has heard of `heard` deliveries granted asks for more; it is short of so many."""
 
     tenant_id: _Tenant
-    key: _Key
+    key: _Budgeted
     period: _Period
     partition: _Partition
     heard: _Count
@@ -48,7 +54,7 @@ class Granted(msgspec.Struct, frozen=True, array_like=True, tag=3):
     """So many deliveries were ever granted to the partition that reads this."""
 
     tenant_id: _Tenant
-    key: _Key
+    key: _Budgeted
     period: _Period
     granted: _Count
 
@@ -57,7 +63,7 @@ class Recalled(msgspec.Struct, frozen=True, array_like=True, tag=4):
     """Others need what the partition that reads this holds unspent."""
 
     tenant_id: _Tenant
-    key: _Key
+    key: _Budgeted
     period: _Period
 
 
@@ -69,11 +75,11 @@ class Released(msgspec.Struct, frozen=True, array_like=True, tag=5):
     """
 
     tenant_id: _Tenant
-    key: _Key
+    key: _Budgeted
     period: _Period
     deliveries: _Count
     heard: _Count
-    holder: str
+    holder: _Holder
     number: _Count
 
 
@@ -81,7 +87,7 @@ class Returned(msgspec.Struct, frozen=True, array_like=True, tag=6):
     """A partition has ever given back `returned`, and holds nothing unspent of the first `granted`."""
 
     tenant_id: _Tenant
-    key: _Key
+    key: _Budgeted
     period: _Period
     partition: _Partition
     granted: _Count
@@ -91,11 +97,13 @@ class Returned(msgspec.Struct, frozen=True, array_like=True, tag=6):
 class Score(msgspec.Struct, frozen=True, array_like=True):
     """A record of the topic `scoreboard`: a key's totals over all partitions, and their version."""
 
-    version: int
+    version: _Count
     totals: bytes
 
 
-Notice = Totals | Wanted | Granted | Recalled | Released | Returned
+#: What concerns a budget in one period.
+AccountNotice = Wanted | Granted | Recalled | Released | Returned
+Notice = Totals | AccountNotice
 
 _encoder = msgspec.msgpack.Encoder()
 _notice = msgspec.msgpack.Decoder(Notice)

@@ -60,10 +60,11 @@ def test_a_lowered_limit_grants_nothing_more() -> None:
     assert book.out == 10
 
 
-def test_a_ledger_that_was_lost_counts_what_partitions_have_heard() -> None:
+@pytest.mark.parametrize("heard", [1, 150, 2**53])
+def test_who_has_heard_of_more_than_was_granted_is_not_answered(heard: int) -> None:
     book = Book()
-    assert ask(book, 2, 150, 1) == Answer(151)
-    assert book.out == 151
+    assert ask(book, 2, heard, 1) == Answer()
+    assert (book.out, book.shares) == (0, {})
 
 
 def test_unspent_blocks_are_asked_back_when_nothing_is_left_and_somebody_is_short() -> None:

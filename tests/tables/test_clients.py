@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
+from agents.scoreboard import ScoreboardReader
+from config.metrics import new_metrics
+from config.settings import Settings
 from tables.clients import lone_consumer, started_producer
+from tables.scoreboard import Scoreboard
 
 
 @asynccontextmanager
@@ -49,8 +53,14 @@ async def _consumer(bootstrap: str) -> None:
         pass
 
 
+async def _scoreboard(bootstrap: str) -> None:
+    """One try of the reader's task."""
+    settings = Settings(broker=bootstrap)
+    await ScoreboardReader(settings, Scoreboard(), new_metrics())._follow()
+
+
 Connect = Callable[[str], Coroutine[Any, Any, None]]
-both = pytest.mark.parametrize("connect", [_producer, _consumer])
+both = pytest.mark.parametrize("connect", [_producer, _consumer, _scoreboard])
 
 
 async def _call_off(connecting: asyncio.Task[None], asked: asyncio.Event) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from rocksdict import Options, Rdict
 
@@ -100,6 +101,34 @@ def test_a_control_record_from_before_a_topic_existed_begins_it_at_zero() -> Non
     control = Control(0, 1, (5, 4), (), 1, 1, 0, 0)
     decoded = decode_control(encode_control(control))
     assert (decoded.positions, decoded.marks) == ((5, 4, 0, 0, 0, 0), (None,) * 6)
+
+
+_BEFORE_EVIDENCE = Control(
+    0, 4, (5, 0, 2, 1, 0, 0), ((0, 3, 5), (2, 0, 2)), 1_700_000_000_000, 17, 3, 2,
+    (Mark(4, 1_700_000_000_000, 2**32 - 1), *[None] * 5),
+)  # fmt: skip
+_WITH_EVIDENCE = msgspec.structs.replace(
+    _BEFORE_EVIDENCE, positions=(5, 0, 2, 1, 0, 6), marks=(*_BEFORE_EVIDENCE.marks[:5], Mark(5, 1, 2))
+)
+
+
+@pytest.mark.parametrize(
+    ("stored", "meant"),
+    [
+        ("01990004950500020100929300030593020002cf0000018bcfe56800110302959304cf0000018bcfe56800ceffffffff"
+         "c0c0c0c0", _BEFORE_EVIDENCE),
+        ("0299000496050002010006929300030593020002cf0000018bcfe56800110302969304cf0000018bcfe56800ceffffffff"
+         "c0c0c0c093050102", _WITH_EVIDENCE),
+    ],
+    ids=["version 1", "version 2"],
+)  # fmt: skip
+def test_the_control_record_of_every_version_stays_readable(stored: str, meant: Control) -> None:
+    assert decode_control(bytes.fromhex(stored)) == meant
+
+
+def test_a_program_that_knows_no_evidence_refuses_the_control_record() -> None:
+    # It reads version 1 only, and would fail over a position too many.
+    assert encode_control(_WITH_EVIDENCE)[0] == 2
 
 
 _WRITER = """

@@ -71,7 +71,7 @@ class Estimator:
         self.learning_key = (
             learning_key(model_id, model) if isinstance(model, LogisticModel) and model_id else None
         )
-        self._bound: tuple[bytes, LogisticModel] | None = None
+        self._bound: tuple[bytes, LogisticModel | None] | None = None
 
     @property
     def strategy(self) -> BanditModel | None:
@@ -140,7 +140,7 @@ class Estimator:
         return tuple([_feature(row(field)) for field in model.fields])
 
     def bound(self, evidence: Evidence) -> Model | None:
-        """The model with what it has learnt; None for a strategy, which learns nothing but evidence."""
+        """The model with what it has learnt; None without one, for a strategy, or when what it learnt is unreadable."""
         if isinstance(self.model, BanditModel):
             return None
         if not isinstance(self.model, LogisticModel) or self.learning_key is None:
@@ -149,11 +149,19 @@ class Estimator:
         if not learnt:
             return self.model
         if self._bound is None or self._bound[0] is not learnt:
-            self._bound = (learnt, self.model.at(decode_state(learnt)))
+            self._bound = (learnt, _with(self.model, learnt))
         return self._bound[1]
 
 
 _BY_EVIDENCE = Estimator()
+
+
+def _with(model: LogisticModel, learnt: bytes) -> LogisticModel | None:
+    try:
+        return model.at(decode_state(learnt))
+    except (ValueError, ArithmeticError):
+        # msgspec's errors are ValueErrors; and numbers may be such that no weight comes of them.
+        return None
 
 
 def _feature(value: object) -> FeatureValue:
