@@ -194,7 +194,8 @@ class Folder:
         self._fold(origin.topic, None, record, origin, clock)
 
     def _fold_notice(self, record: Any, origin: Origin, clock: Clock) -> None:
-        notice = decode_notice(record.value or b"")
+        value = record.value or b""
+        notice = _too_large(value) or decode_notice(value)
         refused = notice if isinstance(notice, Refused) else self._notices.fold(notice, clock)
         if refused is not None:
             self._dead_letter(record.key, record.value, origin, refused)
@@ -297,9 +298,13 @@ class Folder:
 
 
 def _decode(name: str, value: bytes) -> Body | Refused:
-    if len(value) > RECORD_MAX_BYTES:
-        return Refused("too_large", (Problem("", f"{len(value)} bytes, at most {RECORD_MAX_BYTES}"),))
-    return _DECODERS[name](value)
+    return _too_large(value) or _DECODERS[name](value)
+
+
+def _too_large(value: bytes) -> Refused | None:
+    if len(value) <= RECORD_MAX_BYTES:
+        return None
+    return Refused("too_large", (Problem("", f"{len(value)} bytes, at most {RECORD_MAX_BYTES}"),))
 
 
 def _folded_before(customer: Customer, topic: int | None, origin: Origin) -> bool:

@@ -95,6 +95,13 @@ def test_totals_that_are_none_of_their_key_are_dead_letters(bench: Bench, kind: 
     assert kept(bench) == ({}, {}, {})
 
 
+def test_a_state_that_is_too_large_to_keep_is_a_dead_letter(bench: Bench) -> None:
+    state = LogisticState(3.0, {f"{n:064}": Coordinate(-1.5, 2.0) for n in range(40_000)})
+    key = owned(bench.partition.number, "model")
+    assert fold(bench, Totals(TENANT, key, 1, 7, encode(state))) == ["too_large"]
+    assert kept(bench) == ({}, {}, {})
+
+
 @pytest.mark.parametrize(
     "make",
     [
