@@ -124,6 +124,8 @@ class Estimator:
         known = context.said(self.model_id)
         new = [one for one in candidates if one.offer.id not in known]
         model = self.bound(context.shared.evidence) if new else None
+        if new and model is None and isinstance(self.model, LogisticModel):
+            context.note_model(self.model_id, failed=True)
         if model is not None:
             started_ms = context.probe()
             said = model.propensities([context.row(one) for one in new])
@@ -140,7 +142,7 @@ class Estimator:
         return tuple([_feature(row(field)) for field in model.fields])
 
     def bound(self, evidence: Evidence) -> Model | None:
-        """The model with what it has learnt; None without one, for a strategy, or when what it learnt is unreadable."""
+        """The model with what it has learnt; None for a strategy, or when nothing can be made of that."""
         if isinstance(self.model, BanditModel):
             return None
         if not isinstance(self.model, LogisticModel) or self.learning_key is None:
