@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -13,6 +14,10 @@ from app.embedded import EmbeddedBroker
 from tests.kafka.broker import Broker, in_ci, left_out_line
 from tests.kafka.cluster import KafkaCluster
 from tests.kafka.jars import java_available
+
+# A shell starts what runs in its background with Ctrl-C ignored, which children inherit: some tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes is the machine's business: nothing in the suite is asserted about time.
 hypothesis.settings.register_profile("suite", deadline=None)
