@@ -13,13 +13,13 @@ Rules:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import msgspec
 
 from agents.notices import Notices
+from agents.origin import Origin
 from app.decision.deliveries import mark_contacts
 from app.decision.fold import REFUSED, Clock, Verdict, fold_decision, fold_event, fold_profile
 from app.decision.ids import parse_routed_id
@@ -71,37 +71,8 @@ _REQUEST_MAX = 256
 #: Characters of a failure as /ready and the log show it.
 _FAILURE_MAX = 1_000
 
-#: Offsets are signed 64-bit integers.
-_OFFSET_MAX = 2**63 - 1
-
 Body = Event | Response | ProfileWrite | DecisionMade
 
-
-class Origin(msgspec.Struct, frozen=True):
-    """Where a record was first written."""
-
-    topic: str
-    partition: int
-    offset: int
-
-    def __str__(self) -> str:
-        return f"{self.topic}/{self.partition}/{self.offset}"
-
-    @classmethod
-    def parse(cls, text: bytes) -> Origin:
-        """Raises ValueError when the text is no origin: anybody may have written it."""
-        found = _ORIGIN.fullmatch(text)
-        if found is None:
-            raise ValueError("must be topic/partition/offset")
-        topic, partition, offset = found[1].decode(), int(found[2]), int(found[3])
-        if topic not in _DECODERS:
-            raise ValueError(f"unknown topic {topic[:100]!r}")
-        if offset >= _OFFSET_MAX:
-            raise ValueError("the offset is beyond 64 bits")
-        return cls(topic, partition, offset)
-
-
-_ORIGIN = re.compile(rb"([a-z-]{1,64})/([0-9]{1,6})/([0-9]{1,19})")
 
 _DECODERS: dict[str, Callable[[bytes], Body | Refused]] = {
     EVENTS: decode_event,
