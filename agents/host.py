@@ -30,7 +30,8 @@ from config.settings import Settings
 from tables.changelog import LandedElsewhereError, StoreAheadError, StoreTooOldError
 from tables.codec import MissingValueError
 from tables.marks import TopicChangedError
-from tables.partition import Partition, Partitions, Phase
+from tables.partition import Partition, Phase
+from tables.partitions import Partitions
 from tables.publisher import Publisher, PublishError
 from tables.store import StoreError
 

@@ -36,7 +36,7 @@ from app.transport.table import declare_table
 from config.metrics import Metrics, new_metrics
 from config.settings import Settings
 from config.topics import SOURCE_TOPICS, TABLE, changelog_topic, topic_names
-from tables.partition import Partitions
+from tables.partitions import Partitions
 from tables.publisher import Publisher
 from tables.scoreboard import Scoreboard
 from web.engine import Engine

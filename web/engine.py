@@ -9,7 +9,7 @@ from app.decision.catalogue import CatalogSnapshot
 from app.decision.scoring.breaker import Breakers
 from config.metrics import Metrics
 from config.settings import Settings
-from tables.partition import Partitions
+from tables.partitions import Partitions
 from tables.publisher import Publisher
 from tables.scoreboard import Scoreboard
 from tables.standby import Standby

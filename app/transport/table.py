@@ -13,7 +13,7 @@ import faust
 from faust.stores import base
 from faust.types import TP
 
-from tables.partition import Partitions
+from tables.partitions import Partitions
 
 
 class WriteThroughFoldError(TypeError):

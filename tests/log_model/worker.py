@@ -17,7 +17,8 @@ from app.decision.decision import DecisionRequest
 from config.metrics import Metrics
 from config.settings import Settings
 from config.topics import SOURCE_TOPICS
-from tables.partition import Partition, Partitions
+from tables.partition import Partition
+from tables.partitions import Partitions
 from tables.publisher import Publisher
 from tables.scoreboard import Scoreboard
 from tests.log_model.clients import Network

@@ -20,7 +20,7 @@ from app.transport.membership import Membership
 from app.transport.recovery import table_manager
 from app.transport.table import HostedTable, declare_table
 from config.metrics import new_metrics
-from tables.partition import Partitions
+from tables.partitions import Partitions
 from tests.kafka import clients
 from tests.kafka.broker import Broker
 from tests.kafka.cluster import KafkaCluster

@@ -18,7 +18,8 @@ from config.metrics import new_metrics
 from config.settings import Settings
 from config.topics import topic_names
 from tables.layout import customer_key
-from tables.partition import Partition, Partitions, Phase
+from tables.partition import Partition, Phase
+from tables.partitions import Partitions
 from tables.publisher import Publisher
 from tables.routing import partition_of
 from tables.scoreboard import Scoreboard
