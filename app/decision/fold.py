@@ -29,6 +29,7 @@ from app.decision.idempotency import remember, seen_entry
 from app.decision.ids import stable_hash
 from app.decision.metrics import observe_all
 from app.decision.observations import Observation, shown_impression
+from app.decision.profiles import profile_bounds
 from app.decision.recent import keep_event
 from app.decision.records import (
     FUTURE_LIMIT_MS,
@@ -36,7 +37,6 @@ from app.decision.records import (
     Event,
     ProfileWrite,
     epoch_ms,
-    profile_bounds,
 )
 from app.decision.refusals import Problem, Refused, invalid
 from app.decision.revoking import written_consent

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from app.decision.profiles import profile_bounds
 from app.decision.refusals import Problem, Refused, invalid, refusal
 from app.decision.state import (
     ASSIGNED_MAX,
@@ -26,9 +26,6 @@ from app.decision.state import (
 
 #: Events this far ahead of the fold's clock are dead-lettered: a wrong clock must not poison windows.
 FUTURE_LIMIT_MS = 24 * 3_600_000
-
-#: A profile's attributes, encoded, at most.
-ATTRIBUTES_MAX_BYTES = 64 * 1024
 
 
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
@@ -53,9 +50,6 @@ SHOWN_MAX_BYTES = 7 * 256 * 1024
 
 #: So many shown are within SHOWN_MAX_BYTES as state keeps them, whatever their ids and features.
 SHOWN_SMALL = 85
-
-#: Consents in one write, and in one profile.
-CONSENTS_MAX = 200
 
 _TENANT = re.compile(r"[a-z0-9-]{1,64}")
 
@@ -261,22 +255,6 @@ def profile_problems(write: ProfileWrite) -> list[Problem]:
     for name, state in (write.consent or {}).items():
         if state not in ("granted", "revoked"):
             problems.append(Problem(f"consent.{name}", "must be granted or revoked"))
-    return problems
-
-
-def profile_bounds(
-    attributes: Mapping[str, AttributeValue], consent: Mapping[str, str], consents_before: int = 0
-) -> list[Problem]:
-    """What a whole profile, writes merged, may not exceed: 64 KiB of attributes, 200 consents.
-
-    Outcomes may have made more consents than that: a write that makes no more of them is not refused for it.
-    """
-    problems: list[Problem] = []
-    size = len(msgspec.json.encode(attributes))
-    if size > ATTRIBUTES_MAX_BYTES:
-        problems.append(Problem("attributes", f"{size} bytes encoded, at most {ATTRIBUTES_MAX_BYTES}"))
-    if len(consent) > max(CONSENTS_MAX, consents_before):
-        problems.append(Problem("consent", f"{len(consent)} consents, at most {CONSENTS_MAX}"))
     return problems
 
 

@@ -23,7 +23,8 @@ import msgspec
 from app.decision.catalogue import TenantCatalogue
 from app.decision.consent import EVERY_CHANNEL, GRANTED, REVOKED
 from app.decision.entities import Channel
-from app.decision.records import CONSENTS_MAX, Target
+from app.decision.profiles import CONSENTS_MAX
+from app.decision.records import Target
 from app.decision.state import Customer, Profile
 
 #: System outcome types; tenants cannot have their own under these keys.

@@ -8,7 +8,7 @@ import pytest
 
 from app.decision.consent import closed_channels
 from app.decision.fold import RECORDED, REFUSED
-from app.decision.records import CONSENTS_MAX
+from app.decision.profiles import CONSENTS_MAX
 from tests.decision.building import NOW_MS
 from tests.decision.folding import Folding, catalogue, response, target
 
