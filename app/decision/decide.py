@@ -106,10 +106,7 @@ def decide(
     arms = _arms(flow, customer, now_ms, ordering, held_out)
     scorer = flow.scorer if arms is None or held_out else arms.scorer(flow.scorer)
     method = method_of(ordering, scorer, context)
-    for shelf in shelves:
-        score(shelf, flow, method, verdicts, context)
-        if arms is not None:
-            arms.choose_creatives(shelf, request.trace)
+    _score(flow, request, shelves, verdicts, method, context, arms)
     if watch:
         watch.lap("score")
     floor = scorer.floor if ordering is Ordering.SCORE else 0.0
@@ -136,6 +133,22 @@ def decide(
             else None
         ),
     )
+
+
+def _score(
+    flow: CompiledFlow,
+    request: DecisionRequest,
+    shelves: list[Shelf],
+    verdicts: Verdicts | None,
+    method: Method,
+    context: ScoringContext,
+    arms: Arms | None,
+) -> None:
+    """Take every shelf through the score and experiment stages."""
+    for shelf in shelves:
+        score(shelf, flow, method, verdicts, context)
+        if arms is not None:
+            arms.choose_creatives(shelf, request.trace)
 
 
 def _filter(

@@ -10,6 +10,9 @@ Rules of this module:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from app.decision.candidate import Candidate
 from app.decision.consent import closed_channels
 from app.decision.decision import CustomerView, DecisionRequest
@@ -46,18 +49,9 @@ def _excluded(candidate: Candidate, offers: frozenset[str], creatives: frozenset
 
 def qualify(shelf: Shelf, flow: CompiledFlow, verdicts: Verdicts, traced: bool) -> None:
     """Remove the candidates that fail a hard rule."""
-    if verdicts.all_qualify:
-        return
-    kept = []
-    for candidate in shelf.kept:
-        hit = verdicts.disqualified(candidate)
-        if not hit:
-            kept.append(candidate)
-            continue
-        bit = lowest_bit(hit)
-        numbers = verdicts.numbers(bit, candidate) if traced else {}
-        shelf.removed.append(Removal(candidate, flow.rules.rules[bit].reason, numbers))
-    shelf.kept = kept
+    if not verdicts.all_qualify:
+        rules = flow.rules.rules
+        _remove(shelf, verdicts.disqualified, lambda bit: rules[bit].reason, verdicts.numbers, traced)
 
 
 def respect_consent(shelf: Shelf, customer: CustomerView, denied: bool) -> None:
@@ -96,13 +90,23 @@ def apply_policies(shelf: Shelf, flow: CompiledFlow, assessment: Assessment, tra
 
 def apply_filters(shelf: Shelf, verdicts: FilterVerdicts, traced: bool) -> None:
     """Remove the candidates that fail a filter of the flow."""
+    _remove(shelf, verdicts.failed, verdicts.reason, verdicts.numbers, traced)
+
+
+def _remove(
+    shelf: Shelf,
+    failed: Callable[[Candidate], int],
+    reason_of: Callable[[int], Reason],
+    numbers: Callable[[int, Candidate], dict[str, Any]],
+    traced: bool,
+) -> None:
+    """Remove the candidates that fail something, by the lowest bit of what they fail."""
     kept = []
     for candidate in shelf.kept:
-        failed = verdicts.failed(candidate)
-        if not failed:
+        hit = failed(candidate)
+        if not hit:
             kept.append(candidate)
             continue
-        bit = lowest_bit(failed)
-        numbers = verdicts.numbers(bit, candidate) if traced else {}
-        shelf.removed.append(Removal(candidate, verdicts.reason(bit), numbers))
+        bit = lowest_bit(hit)
+        shelf.removed.append(Removal(candidate, reason_of(bit), numbers(bit, candidate) if traced else {}))
     shelf.kept = kept
