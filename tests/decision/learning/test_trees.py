@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib
 import json
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import pytest
 
 from app.decision.learning.models import BanditModel, Model, compile_model
 from app.decision.problems import Problem
-from tests.decision.learning.tree_files import lightgbm_file, onnx_file, training_data, xgboost_file
+from tests.decision.learning.tree_files import lightgbm_file, onnx_file, require, training_data, xgboost_file
 
 FIELDS = ["customer.a", "customer.b", "customer.c"]
 BLANK: dict[str, object] = {}
@@ -23,14 +22,6 @@ FORMATS: dict[str, tuple[str, Callable[[], str]]] = {
     "xgboost": ("xgboost", xgboost_file),
     "onnx": ("onnxruntime", onnx_file),
 }
-
-
-def require(library: str) -> None:
-    """Leaves the test out where the extra `trees` is not there, or does not run (without OpenMP)."""
-    try:
-        importlib.import_module(library)
-    except (ImportError, OSError) as error:
-        pytest.skip(f"{library} comes with the extra trees: {error}")
 
 
 def model_file(kind: str) -> str:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import base64
 import functools
+import importlib
 from collections.abc import Sequence
 from typing import Any
+
+import pytest
+
+from tests.kafka.broker import in_ci
 
 
 def training_data() -> tuple[Any, Any]:
@@ -108,3 +113,13 @@ def _varint(value: int) -> bytes:
         found.append(value & 0x7F | 0x80)
         value >>= 7
     return bytes([*found, value])
+
+
+def require(library: str) -> None:
+    """Leaves the test out where the extra `trees` is not there, or does not run; in CI that is a failure."""
+    try:
+        importlib.import_module(library)
+    except (ImportError, OSError) as error:
+        if in_ci():
+            raise
+        pytest.skip(f"{library} comes with the extra trees: {error}")
