@@ -36,6 +36,9 @@ _MIB = 1_048_576
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 _FORMATS = ("auto", "json", "console")
 
+#: Settings that are read under a second, documented name too.
+SHORT_NAMES: Mapping[str, str] = {"auth_mode": "AUTH_MODE", "api_key_pepper": "API_KEY_PEPPER"}
+
 
 class SettingsError(ValueError):
     """Settings that cannot be used. ``problems`` holds one sentence for each; the caller prints and exits."""
@@ -94,11 +97,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None, web_address("Where other workers reach this one; by default its own host and port.")
     ] = None
     auth_mode: Annotated[
-        Literal["sandbox"],
-        choice(("sandbox",), "How callers are known; sandbox trusts the tenant header, on loopback only."),
-    ] = "sandbox"
+        Literal["api_key", "sandbox"],
+        choice(
+            ("api_key", "sandbox"),
+            "How callers are known: by API keys, or, on loopback only, by a tenant header that is trusted. "
+            "Also read as AUTH_MODE.",
+        ),
+    ] = "api_key"
     api_key_pepper: Annotated[
-        Secret | None, secret_text("Key of the HMAC that API keys are stored under.")
+        Secret | None,
+        secret_text(
+            "Key of the HMAC that API keys are stored under; a worker needs it. Also read as API_KEY_PEPPER."
+        ),
     ] = None
     redis_url: Annotated[
         Secret | None,
@@ -190,8 +200,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         problems = list(_unknown(env))
         broken: set[str] = set()
         for setting in settings_table():
-            text = env.get(setting.name, "").strip()
-            if not text:
+            text, clash = _text_of(setting, env)
+            if clash is not None:
+                problems.append(clash)
+                broken.add(setting.field)
+            if not text or clash is not None:
                 continue
             try:
                 values[setting.field] = setting.parse(text)
@@ -211,12 +224,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """
         described = {setting.name: getattr(self, setting.field) for setting in settings_table()}
         own = {name: as_variable(value) for name, value in described.items() if value is not None}
-        return {name: value for name, value in inherited.items() if not name.startswith(PREFIX)} | own
+        dropped = set(SHORT_NAMES.values())
+        kept = {name: value for name, value in inherited.items() if not name.startswith(PREFIX)}
+        return {name: value for name, value in kept.items() if name not in dropped} | own
 
     @property
     def bootstrap_servers(self) -> tuple[str, ...]:
         """The brokers, each as ``host:port``."""
         return tuple(self.broker.split(","))
+
+    def pepper(self) -> str:
+        """What API keys are stored under.
+
+        Raises ``SettingsError``, saying how to make one, when there is none.
+        """
+        if self.api_key_pepper is None:
+            raise SettingsError(
+                (
+                    f"{PREFIX}API_KEY_PEPPER: not set, and {PREFIX}AUTH_MODE={self.auth_mode} needs it: a "
+                    "secret of at least 32 characters that all workers share (openssl rand -hex 32 makes "
+                    f"one); for a tryout on this machine alone set {PREFIX}AUTH_MODE=sandbox",
+                )
+            )
+        return self.api_key_pepper.reveal()
 
     @property
     def worker_url(self) -> str:
@@ -267,6 +297,16 @@ def _setting(field: str, meta: msgspec.Meta, default: object) -> Setting:
 def _defaults() -> dict[str, Any]:
     settings = Settings()
     return {field: getattr(settings, field) for field in Settings.__struct_fields__}
+
+
+def _text_of(setting: Setting, env: Mapping[str, str]) -> tuple[str, str | None]:
+    """What the environment says of a setting, under its own or its short name; and whether they clash."""
+    text = env.get(setting.name, "").strip()
+    short = SHORT_NAMES.get(setting.field)
+    other = env.get(short, "").strip() if short else ""
+    if text and other and text != other:
+        return "", f"{setting.name}: differs from {short}, another name of the same setting: set one of them"
+    return text or other, None
 
 
 def _given(setting: Setting, text: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from app.decision.catalogue import load_entity
-from app.decision.entities import KINDS, Entity
+from app.decision.entities import DOCUMENT_KINDS, Entity
 from app.decision.index import EntityKey
 from app.decision.problems import Problem, join
 from tables.catalogue_records import is_tenant_id
@@ -80,8 +80,9 @@ def read_document(data: bytes) -> Document:
 
 
 def _read_kind(kind: str, bodies: object, entries: list[Entry], problems: list[Problem]) -> None:
-    if kind not in KINDS:
-        problems.append(Problem(kind, f"is not a kind of entity; the kinds are: {', '.join(KINDS)}"))
+    if kind not in DOCUMENT_KINDS:
+        known = ", ".join(DOCUMENT_KINDS)
+        problems.append(Problem(kind, f"is not a kind of entity that documents hold; those are: {known}"))
         return
     if bodies is None:
         return
@@ -111,9 +112,9 @@ def _content(entity: Entity) -> bytes:
 
 
 def document_of(tenant_id: str, entities: Mapping[EntityKey, Entity]) -> dict[str, Any]:
-    """The document of these entities: kinds in the order of `KINDS`, entities by id, defaults left out."""
+    """The document of these entities: kinds as in `DOCUMENT_KINDS`, entities by id, defaults left out."""
     document: dict[str, Any] = {"tenant": tenant_id}
-    for kind in KINDS:
+    for kind in DOCUMENT_KINDS:
         listed = [plain_entity(entity) for (of, _), entity in sorted(entities.items()) if of == kind]
         if listed:
             document[kind] = listed

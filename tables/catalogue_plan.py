@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from app.decision.catalogue import check_tenant
-from app.decision.entities import KINDS, Entity
+from app.decision.entities import DOCUMENT_KINDS, KINDS, Entity
 from app.decision.index import EntityKey
 from app.decision.problems import Problem
 from tables.catalogue_document import PROBLEMS_MAX, CatalogueInvalidError, Entry, same_content
@@ -60,7 +60,7 @@ def plan_import(
         CatalogueInvalidError: every problem of the tenant as it would be.
     """
     wanted = _by_id(current.entities, entries)
-    after = {} if prune else dict(current.entities)
+    after = {key: old for key, old in current.entities.items() if not (prune and key[0] in DOCUMENT_KINDS)}
     created: list[EntityKey] = []
     updated: list[EntityKey] = []
     unchanged: list[EntityKey] = []

@@ -28,7 +28,7 @@ def request_id(headers: Headers, chance: Callable[[], str]) -> str:
 
 
 def tenant(headers: Headers) -> str:
-    """The caller's tenant. In sandbox mode, the only one yet, the header alone says it.
+    """The caller's tenant as the header says it, which counts in sandbox mode.
 
     Raises:
         ApiError: 401 without the header; 400 when it is malformed or given twice with different values.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from app.decision.contacts.reserving import counted_contacts
 from app.decision.fold import REFUSED
@@ -11,7 +12,8 @@ from config.topics import PROFILES
 from tables.codec import MissingValueError
 from tables.partition import PartitionClosedError
 from tables.store import StoreError
-from web.customer_body import CustomerBody, checked_customer_id, customer_body, read_profile
+from web.access import Operation, Role, areas
+from web.customer_body import CustomerBody, ProfileBody, checked_customer_id, customer_body, read_profile
 from web.engine import Engine
 from web.errors import not_found, pending
 from web.routing import Lease, lease_customer
@@ -22,11 +24,33 @@ from web.view import Answer, ApiView, Call, encode
 _RETRY = "retry the same request"
 
 
+def _written(summary: str) -> Operation:
+    return Operation(
+        summary,
+        Role.EDITOR,
+        areas("ingest"),
+        body=ProfileBody,
+        answer=CustomerBody,
+        statuses={200: "Written.", 201: "Written; nothing was known of the customer before."},
+    )
+
+
 class CustomerView(ApiView):
     """PUT replaces the profile, PATCH merges into it; both answer what GET would."""
 
     view_name = "customer"
     view_path = "/api/v1/customers/{customerId:[^/]+}"
+    operations: ClassVar[Mapping[str, Operation]] = {
+        "GET": Operation(
+            "A customer as the engine sees them.",
+            Role.VIEWER,
+            areas("decide", "ingest"),
+            answer=CustomerBody,
+            errors=(404,),
+        ),
+        "PUT": _written("Replace a customer's profile."),
+        "PATCH": _written("Merge into a customer's profile; null removes an attribute."),
+    }
 
     async def get(self, call: Call) -> Answer:
         lease = lease_customer(self.engine, call.tenant_id, _customer_id(call))

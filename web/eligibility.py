@@ -5,6 +5,9 @@ Nothing is written, and no model's failure is counted: asking why changes no lat
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import msgspec
 
 from app.decision.catalogue import TenantCatalogue
@@ -13,8 +16,10 @@ from app.decision.decision import CustomerView
 from app.decision.eligibility import eligibility
 from app.decision.entities import Offer
 from app.decision.findings import OfferEligibility
+from app.decision.records import Reference
 from app.decision.refusals import Problem
 from app.decision.shared import NO_BUDGETS, Budgets
+from web.access import LIMIT, OFFSET, Operation, Parameter, Role, areas
 from web.accounting import shared_for
 from web.customer_body import checked_customer_id
 from web.deciding import check_known, flow_for, stopwatch_ms, view_of
@@ -55,6 +60,21 @@ class EligibilityView(ApiView):
 
     view_name = "eligibility"
     view_path = "/api/v1/customers/{customerId:[^/]+}/eligibility"
+    operations: ClassVar[Mapping[str, Operation]] = {
+        "GET": Operation(
+            "For every offer whether the customer may get it, and why not.",
+            Role.VIEWER,
+            areas("decide"),
+            answer=EligibilityBody,
+            parameters=(
+                *(Parameter(name, Reference, "As in recommend.") for name in _FIELDS),
+                Parameter("offerId", Reference, "One offer, by id or key."),
+                LIMIT,
+                OFFSET,
+            ),
+            errors=(404,),
+        )
+    }
 
     async def get(self, call: Call) -> Answer:
         engine = self.engine

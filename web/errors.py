@@ -1,6 +1,7 @@
 """What a request can fail with: one error type, its codes, and how it is rendered.
 
-Codes: VALIDATION_ERROR 400 · UNAUTHORIZED 401 · NOT_FOUND 404 · METHOD_NOT_ALLOWED 405 · CONFLICT 409 ·
+Codes: VALIDATION_ERROR 400 · UNAUTHORIZED 401 · FORBIDDEN 403 · NOT_FOUND 404 ·
+METHOD_NOT_ALLOWED 405 · CONFLICT 409 ·
 PAYLOAD_TOO_LARGE 413 · UNSUPPORTED_MEDIA_TYPE 415 · INTERNAL_ERROR 500 · and 503 with Retry-After:
 NOT_READY (nothing was done, or whatever was done cannot be seen here yet), OVERLOADED (nothing was done),
 PENDING (the record is or may be on Kafka: retry with the same key only).
@@ -60,6 +61,10 @@ def invalid(problems: Sequence[Problem]) -> ApiError:
 
 def unauthorized(message: str) -> ApiError:
     return ApiError(401, "UNAUTHORIZED", message)
+
+
+def forbidden(message: str) -> ApiError:
+    return ApiError(403, "FORBIDDEN", message)
 
 
 def not_found(message: str, field: str = "") -> ApiError:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import msgspec
 
 from app.decision.catalogue import TenantCatalogue
@@ -9,6 +12,7 @@ from app.decision.entities import Experiment
 from app.decision.experiments.exposure import variant_key
 from app.decision.experiments.statistics import VariantCounts, VariantResult, results
 from app.decision.shared import Evidence
+from web.access import Operation, Role, areas
 from web.errors import not_found
 from web.view import Answer, ApiView, Call, encode
 
@@ -30,6 +34,15 @@ class ExperimentResultsView(ApiView):
 
     view_name = "experiment-results"
     view_path = "/api/v1/experiments/{experimentId:[^/]+}/results"
+    operations: ClassVar[Mapping[str, Operation]] = {
+        "GET": Operation(
+            "What was counted for each variant, and how they compare.",
+            Role.VIEWER,
+            areas("catalogue"),
+            answer=ResultsBody,
+            errors=(404,),
+        )
+    }
 
     async def get(self, call: Call) -> Answer:
         reference = call.path["experimentId"]

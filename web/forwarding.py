@@ -26,8 +26,10 @@ from yarl import URL
 
 from config.metrics import Metrics
 from config.settings import Settings
+from web.access import Caller
 from web.caller import REQUEST_ID
 from web.errors import ApiError, not_ready, overloaded, pending
+from web.vouching import VOUCHED, Voucher
 
 log = structlog.get_logger(__name__)
 
@@ -84,9 +86,17 @@ class Forwarder:
 
     Args:
         owners: worker URL by partition, as the group has it.
+        voucher: signs who calls; None in sandbox mode, where everybody is believed.
     """
 
-    def __init__(self, settings: Settings, owners: Callable[[], Mapping[int, str]], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        owners: Callable[[], Mapping[int, str]],
+        metrics: Metrics,
+        voucher: Voucher | None = None,
+    ) -> None:
+        self._voucher = voucher
         self._own_url = own_url(settings)
         self._owners = owners
         self._total = metrics.http_forwarded_total
@@ -99,8 +109,10 @@ class Forwarder:
         self._timeout = aiohttp.ClientTimeout(answered_ms / 1000 + MARGIN_S, sock_connect=CONNECT_S)
         self._session: aiohttp.ClientSession | None = None
 
-    async def forward(self, request: web.Request, body: bytes, request_id: str, partition: int) -> Forwarded:
-        """The owner's answer.
+    async def forward(
+        self, request: web.Request, body: bytes, request_id: str, partition: int, caller: Caller
+    ) -> Forwarded:
+        """The owner's answer, for a caller who is known here already.
 
         Raises:
             ApiError: 503 when there is none, with what that means for the caller's request.
@@ -117,7 +129,7 @@ class Forwarder:
             raise overloaded()
         self._waiting[owner] += 1
         try:
-            return await self._send(owner, request, body, request_id)
+            return await self._send(owner, request, body, request_id, caller)
         finally:
             self._waiting[owner] -= 1
 
@@ -128,11 +140,17 @@ class Forwarder:
         if session is not None:
             await session.close()
 
-    async def _send(self, owner: str, request: web.Request, body: bytes, request_id: str) -> Forwarded:
+    async def _send(
+        self, owner: str, request: web.Request, body: bytes, request_id: str, caller: Caller
+    ) -> Forwarded:
         url = URL(owner + request.rel_url.raw_path_qs, encoded=True)
         headers = _passed_on(request.headers)
         headers[REQUEST_ID] = request_id
         headers[FORWARDED_BY] = f"{self._app_id} {self._own_url}"
+        # Whatever the caller sent under our own names says nothing.
+        headers.popall(VOUCHED, None)
+        if self._voucher is not None:
+            headers[VOUCHED] = self._voucher.word(request, caller, request_id)
         # The server decoded the body.
         headers.popall(hdrs.CONTENT_ENCODING, None)
         try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -10,6 +11,7 @@ from app.decision.fold import DUPLICATE, REFUSED
 from app.decision.records import CustomerId, Event, Instant, ShortText
 from app.decision.refusals import Problem
 from config.topics import EVENTS
+from web.access import Operation, Role, areas
 from web.body import BodyType
 from web.errors import invalid
 from web.instants import check_not_ahead, instant
@@ -56,6 +58,16 @@ class IngestView(ApiView):
 
     view_name = "ingest"
     view_path = "/api/v1/events/ingest"
+    operations: ClassVar[Mapping[str, Operation]] = {
+        "POST": Operation(
+            "Take one customer event, and answer what it set off.",
+            Role.EDITOR,
+            areas("ingest"),
+            body=IngestBody,
+            answer=Ingested,
+            statuses={200: "Taken."},
+        )
+    }
 
     async def post(self, call: Call) -> Answer:
         engine = self.engine

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from app.decision.contacts.reserving import counted_contacts
+from web.access import Operation, Role, areas
 from web.deciding import answered_without_log, decide_for, log_decision, make_decision, view_of
-from web.recommend_answer import render
-from web.recommend_body import read_wanted
+from web.recommend_answer import RecommendAnswer, render
+from web.recommend_body import RecommendBody, read_wanted
 from web.routing import lease_customer
 from web.stale import STALE_STATE, assigned_of, standby_for, stored_customer
 from web.view import Answer, ApiView, Call
@@ -16,6 +20,17 @@ class RecommendView(ApiView):
 
     view_name = "recommend"
     view_path = "/api/v1/recommend"
+    operations: ClassVar[Mapping[str, Operation]] = {
+        "POST": Operation(
+            "What to offer a customer now.",
+            Role.VIEWER,
+            areas("decide"),
+            body=RecommendBody,
+            answer=RecommendAnswer,
+            statuses={200: "The decisions, best first; none is no error."},
+            errors=(404,),
+        )
+    }
 
     async def post(self, call: Call) -> Answer:
         engine = self.engine

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import ClassVar
 
 import msgspec
 
 from app.decision.catalogue import TenantCatalogue
 from app.decision.entities import OutcomeType
 from app.decision.fold import CONFLICT, DUPLICATE, PARKED, RECORDED, REFUSED, Verdict
-from app.decision.records import Target
+from app.decision.records import ShortText, Target
 from app.decision.refusals import Problem
 from app.decision.responses import attributed
 from app.decision.targets import NoTarget, resolve_target
 from config.topics import RESPONSES
+from web.access import Operation, Parameter, Role, areas
 from web.engine import Engine
 from web.errors import ApiError, conflict, invalid, not_found, pending
 from web.instants import instant, iso
-from web.respond_body import ResponseRecord, read_response
+from web.respond_body import IDEMPOTENCY_KEY, RespondBody, ResponseRecord, read_response
 from web.routing import Lease, lease_customer
 from web.submitting import refusal, submit
 from web.view import Answer, ApiView, Call, encode
@@ -50,11 +53,28 @@ class Responded(msgspec.Struct, rename="camel"):
     recorded_at: str
 
 
+_KEY_HEADER = Parameter(IDEMPOTENCY_KEY, ShortText, "In place of idempotencyKey.", place="header")
+
+
 class RespondView(ApiView):
     """Takes an outcome, resolves what it is about, writes it, and answers what its fold found."""
 
     view_name = "respond"
     view_path = "/api/v1/respond"
+    operations: ClassVar[Mapping[str, Operation]] = {
+        "POST": Operation(
+            "Record what a customer did with what was shown.",
+            Role.EDITOR,
+            areas("respond"),
+            body=RespondBody,
+            answer=Responded,
+            statuses={201: "Recorded.", 200: "It was recorded before."},
+            parameters=(
+                Parameter(IDEMPOTENCY_KEY, ShortText, "In place of idempotencyKey.", place="header"),
+            ),
+            errors=(404, 409),
+        )
+    }
 
     async def post(self, call: Call) -> Answer:
         engine = self.engine

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faust
 from faust.web.base import BlueprintManager
 
+from web.auth import authenticator_of, voucher_of
 from web.customers import CustomerView
 from web.eligibility import EligibilityView
 from web.engine import Engine
@@ -42,11 +43,20 @@ def mount(app: faust.App, engine: Engine) -> Forwarder:
     """Put all views into the app's web server, in place of Faust's own pages, which show customer data.
 
     Returns what sends requests on to other workers, for its owner to close.
+
+    Raises:
+        config.settings.SettingsError: callers are known by API keys, and there is no pepper.
     """
     app.web.blueprints = BlueprintManager()
     traffic = Traffic(engine.settings.max_in_flight)
-    forwarder = Forwarder(engine.settings, engine.owners, engine.metrics)
+    voucher = voucher_of(engine)
+    forwarder = Forwarder(engine.settings, engine.owners, engine.metrics, voucher)
+    parts = {
+        "engine": engine,
+        "traffic": traffic,
+        "forwarder": forwarder,
+        "authenticator": authenticator_of(engine, voucher),
+    }
     for view in VIEWS:
-        bound = type(view.__name__, (view,), {"engine": engine, "traffic": traffic, "forwarder": forwarder})
-        app.web.add_view(bound)
+        app.web.add_view(type(view.__name__, (view,), parts))
     return forwarder

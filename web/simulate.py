@@ -12,11 +12,14 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import ClassVar
 
 from app.decision.catalogue import TenantCatalogue
 from app.decision.decide import decide
 from app.decision.ids import routed_id
 from app.decision.refusals import Problem
+from web.access import Operation, Role, areas
 from web.accounting import shared_for
 from web.deciding import Underway, check_known, flow_for, stopwatch_ms, view_of
 from web.engine import Engine
@@ -39,6 +42,16 @@ class SimulateView(ApiView):
 
     view_name = "simulate"
     view_path = "/api/v1/simulate"
+    operations: ClassVar[Mapping[str, Operation]] = {
+        "POST": Operation(
+            "What recommend would answer, without an effect.",
+            Role.EDITOR,
+            areas("decide"),
+            body=SimulateBody,
+            answer=RecommendAnswer,
+            errors=(404,),
+        )
+    }
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import msgspec
 
+from web.access import ANY_AREA, Operation, Role
 from web.errors import not_ready
 from web.view import Answer, ApiView, Call, encode
 
@@ -32,7 +36,9 @@ class TopologyView(ApiView):
 
     view_name = "topology"
     view_path = "/api/v1/topology"
-    operational = True
+    operations: ClassVar[Mapping[str, Operation]] = {
+        "GET": Operation("Which worker owns which partition.", Role.VIEWER, ANY_AREA, answer=Topology)
+    }
 
     async def get(self, call: Call) -> Answer:
         owners = self.engine.owners()

@@ -10,14 +10,19 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import msgspec
 
 from app.decision.catalogue import TenantCatalogue
 from app.decision.hashing import bucket
 from app.decision.ids import TRACE, parse_routed_id
+from app.decision.records import CustomerId
 from app.decision.refusals import Problem
 from app.decision.state import Recommendation
 from app.decision.trace import Stage, Trace
+from web.access import LIMIT, OFFSET, Operation, Parameter, Role, areas
 from web.customer_body import checked_customer_id
 from web.engine import Engine
 from web.errors import ApiError, invalid, not_found
@@ -53,6 +58,11 @@ class TraceView(ApiView):
 
     view_name = "decision-trace"
     view_path = "/api/v1/decision-traces/{traceId:[^/]+}"
+    operations: ClassVar[Mapping[str, Operation]] = {
+        "GET": Operation(
+            "How a decision came about.", Role.VIEWER, areas("decide"), answer=TraceBody, errors=(404,)
+        )
+    }
 
     async def get(self, call: Call) -> Answer:
         engine = self.engine
@@ -94,6 +104,15 @@ class TracesView(ApiView):
 
     view_name = "decision-traces"
     view_path = "/api/v1/decision-traces"
+    operations: ClassVar[Mapping[str, Operation]] = {
+        "GET": Operation(
+            "A customer's newest traces.",
+            Role.VIEWER,
+            areas("decide"),
+            answer=TraceList,
+            parameters=(Parameter("customerId", CustomerId, "Whose traces.", True), LIMIT, OFFSET),
+        )
+    }
 
     async def get(self, call: Call) -> Answer:
         engine = self.engine

@@ -20,8 +20,10 @@ from multidict import CIMultiDict, MultiMapping
 from tables.codec import MissingValueError
 from tables.partition import PartitionClosedError
 from tables.store import StoreError
+from web.access import Caller, Operation, Role, check_access
+from web.auth import Authenticator
 from web.body import read_body
-from web.caller import REQUEST_ID, Headers, request_id, tenant
+from web.caller import REQUEST_ID, Headers, request_id
 from web.engine import Engine
 from web.errors import (
     NOT_READY,
@@ -46,16 +48,25 @@ _PATTERN = re.compile(r":[^}]+\}")
 
 encode = msgspec.json.Encoder().encode
 
+#: Who calls where nobody is asked for a key.
+_NOBODY = Caller("", Role.VIEWER, frozenset(), "nobody")
+_OPERATIONAL = Operation("For operators.", Role.VIEWER, frozenset())
+
+
+class UndeclaredOperationError(Exception):
+    """A view has methods that its `operations` do not declare, or the other way round. Internal."""
+
 
 class Call:
     """One request, as a view's methods see it. `path` holds the path's variables, decoded."""
 
-    __slots__ = ("_request", "body", "headers", "path", "request_id", "tenant_id")
+    __slots__ = ("_request", "body", "caller", "headers", "path", "request_id", "tenant_id")
 
-    def __init__(self, request: web.Request, request_id: str, tenant_id: str, body: bytes) -> None:
+    def __init__(self, request: web.Request, request_id: str, caller: Caller, body: bytes) -> None:
         self._request = request
         self.request_id = request_id
-        self.tenant_id = tenant_id
+        self.caller = caller
+        self.tenant_id = caller.tenant_id
         self.headers: Headers = request.headers
         self.path: Mapping[str, str] = request.match_info
         self.body = body
@@ -103,7 +114,10 @@ class ApiView(View):
     engine: ClassVar[Engine]
     traffic: ClassVar[Traffic]
     forwarder: ClassVar[Forwarder]
-    #: Operations need no tenant and are answered under overload too.
+    authenticator: ClassVar[Authenticator]
+    #: What each method is and who may call it; HEAD is GET. None are needed where no key is.
+    operations: ClassVar[Mapping[str, Operation]] = {}
+    #: For operators: without a key or tenant, and answered under overload too.
     operational: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -112,8 +126,12 @@ class ApiView(View):
             for method in _METHODS
             if getattr(type(self), method.lower()) is not getattr(View, method.lower())
         }
+        if not self.operational and set(self._handlers) != set(self.operations):
+            raise UndeclaredOperationError(type(self).__name__)
+        self._operations = dict(self.operations)
         if "GET" in self._handlers:
             self._handlers["HEAD"] = self._handlers["GET"]
+            self._operations["HEAD"] = self._operations.get("GET", _OPERATIONAL)
         self._allow = ", ".join(self._handlers)
         self._route = _PATTERN.sub("}", self.view_path)
         self._seconds = self.engine.metrics.http_request_seconds.labels(self._route)
@@ -158,18 +176,20 @@ class ApiView(View):
         if handler is None:
             raise method_not_allowed(method, self._allow)
         if self.operational:
-            return await handler(Call(request, own_id, "", b""))
+            return await handler(Call(request, own_id, _NOBODY, b""))
         if self.traffic.in_flight > self.traffic.limit:
             self.engine.metrics.http_overloaded_total.inc()
             raise overloaded()
         check_application(request.headers, self.engine.settings.app_id)
-        tenant_id = tenant(request.headers)
+        if not self.engine.catalogue_ready():
+            # Nobody is known before it is: keys are part of it.
+            raise not_ready("The catalogue is not read yet; retry.")
+        caller = self.authenticator.caller(request)
+        check_access(caller, self._operations[method])
         body = b""
         if method in _WITH_BODY:
             body = await read_body(request, self.engine.settings.body_limit_bytes)
-        if not self.engine.catalogue_ready():
-            raise not_ready("The catalogue is not read yet; retry.")
-        call = Call(request, own_id, tenant_id, body)
+        call = Call(request, own_id, caller, body)
         try:
             return await handler(call)
         except ElsewhereError as elsewhere:
@@ -177,7 +197,7 @@ class ApiView(View):
 
     async def _from_owner(self, request: web.Request, call: Call, partition: int) -> Answer:
         try:
-            found = await self.forwarder.forward(request, call.body, call.request_id, partition)
+            found = await self.forwarder.forward(request, call.body, call.request_id, partition, call.caller)
         except ApiError as error:
             stale = self._stale(request.method, call, partition) if error.code == NOT_READY else None
             if stale is None:

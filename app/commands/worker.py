@@ -45,6 +45,8 @@ def worker(count: int, number: int | None) -> None:
 
     try:
         settings = Settings.from_env(os.environ)
+        if settings.auth_mode == "api_key":
+            settings.pepper()
         all_settings = per_worker(settings, count)
     except SettingsError as error:
         click.echo(str(error), err=True)

@@ -11,12 +11,15 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from app.decision.budgets import Allowance, allowances, budgeted
 from app.decision.entities import (
+    ApiKey,
     BehaviouralMetric,
     ContactPolicy,
     Creative,
+    Credential,
     DecisionFlow,
     Entity,
     Model,
@@ -44,6 +47,7 @@ __all__ = [
     "CatalogSnapshot",
     "ChannelChoice",
     "EntityKey",
+    "HeldKey",
     "Problem",
     "TenantCatalogue",
     "check_tenant",
@@ -194,10 +198,18 @@ def compile_tenant(tenant_id: str, entities: Mapping[EntityKey, Entity]) -> Tena
     return TenantCatalogue(tenant_id, entities)
 
 
+class HeldKey(NamedTuple):
+    """An issued API key: whose it is, what it may, and what it is recognised by."""
+
+    tenant_id: str
+    key: ApiKey
+    credential: Credential
+
+
 class CatalogSnapshot:
     """Every tenant's catalogue as of one version. Immutable; swapped as a whole."""
 
-    __slots__ = ("_tenants", "trace_retention_ms", "version")
+    __slots__ = ("_tenants", "api_keys", "trace_retention_ms", "version")
 
     def __init__(self, version: int = 0, tenants: Mapping[str, TenantCatalogue] | None = None) -> None:
         self.version = version
@@ -207,6 +219,8 @@ class CatalogSnapshot:
             (tenant.settings.trace_retention_ms for tenant in self._tenants.values()),
             default=TenantSettings().trace_retention_ms,
         )
+        #: Every tenant's issued keys that are active, by the public part that they carry.
+        self.api_keys: Mapping[str, tuple[HeldKey, ...]] = _keys(self._tenants)
 
     def tenant(self, tenant_id: str) -> TenantCatalogue:
         """The tenant's catalogue; an empty one (with the system outcome types) for an unknown tenant."""
@@ -230,6 +244,16 @@ class CatalogSnapshot:
         tenant = compile_tenant(tenant_id, entities)
         tenant.warm()
         return CatalogSnapshot(version, {**self._tenants, tenant_id: tenant})
+
+
+def _keys(tenants: Mapping[str, TenantCatalogue]) -> Mapping[str, tuple[HeldKey, ...]]:
+    found: dict[str, tuple[HeldKey, ...]] = {}
+    for tenant_id, tenant in tenants.items():
+        for key in tenant.all("api-keys", ApiKey):
+            for credential in key.credentials if key.status == "active" else ():
+                held = HeldKey(tenant_id, key, credential)
+                found[credential.lookup] = (*found.get(credential.lookup, ()), held)
+    return found
 
 
 _EMPTY = compile_tenant("", {})

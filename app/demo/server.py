@@ -66,6 +66,7 @@ async def demo_settings(broker: str | None, port: int | None) -> AsyncIterator[t
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="offertide-demo-"))
         settings = Settings(
             app_id="offertide-demo",
+            auth_mode="sandbox",
             broker=broker,
             partitions=PARTITIONS,
             data_dir=Path(folder),

@@ -53,7 +53,7 @@ def forwarding(
 def _wait_shared(owner: Worker, other: Worker) -> None:
     """Both in the group, and one of them ready with the partition."""
     for _ in range(600):
-        pages = [process.get("/api/v1/topology")[1] for process in (owner, other)]
+        pages = [process.get("/api/v1/topology", TENANT)[1] for process in (owner, other)]
         ready = [process.get("/ready")[0] == 200 for process in (owner, other)]
         if pages[0] == pages[1] and sum(ready) == 1:
             return

@@ -27,10 +27,11 @@ class Worker:
         self.child = child
         self._connection = http.client.HTTPConnection("127.0.0.1", settings.web_port, timeout=20)
 
-    def get(self, path: str) -> tuple[int, str]:
+    def get(self, path: str, tenant_id: str | None = None) -> tuple[int, str]:
         """Status and body; 0 while nobody listens."""
+        headers = {} if tenant_id is None else {"X-Tenant-Id": tenant_id}
         try:
-            self._connection.request("GET", path)
+            self._connection.request("GET", path, headers=headers)
             response = self._connection.getresponse()
             return response.status, response.read().decode()
         except (OSError, http.client.HTTPException):

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.decision.entities import KINDS, Category, DecisionFlow, Entity, Offer, Ranking
+from app.decision.entities import DOCUMENT_KINDS, Category, DecisionFlow, Entity, Offer, Ranking
 from tables.catalogue_document import (
     CatalogueInvalidError,
     document_of,
@@ -258,4 +258,4 @@ def test_a_large_document_is_read_in_seconds() -> None:
 
 
 def test_every_kind_can_be_named() -> None:
-    assert read_document("".join(f"{kind}:\n" for kind in KINDS).encode()).entries == ()
+    assert read_document("".join(f"{kind}:\n" for kind in DOCUMENT_KINDS).encode()).entries == ()

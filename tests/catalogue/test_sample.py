@@ -9,7 +9,7 @@ import pytest
 
 from app.decision.catalogue import TenantCatalogue, compile_tenant
 from app.decision.decide import CustomerView, DecisionRequest, decide
-from app.decision.entities import KINDS, Channel, Creative, Offer
+from app.decision.entities import DOCUMENT_KINDS, Channel, Creative, Offer
 from app.decision.metrics import observe
 from app.decision.state import Profile, Window
 from config.settings import Settings
@@ -62,7 +62,7 @@ async def test_it_imports_cleanly(settings: Settings, document: Document) -> Non
 
 
 def test_it_has_every_kind_but_outcomes_of_its_own_and_settings(shop: TenantCatalogue) -> None:
-    assert {kind for kind, _ in shop.entities} == set(KINDS) - {"outcome-types", "tenant-settings"}
+    assert {kind for kind, _ in shop.entities} == set(DOCUMENT_KINDS) - {"outcome-types", "tenant-settings"}
     assert len(shop.all("offers", Offer)) == 10
     assert sorted(shop.metrics) == [
         "amount_total",

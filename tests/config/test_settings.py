@@ -137,9 +137,9 @@ def test_no_text_does_worse_than_a_settings_error(name: str, text: str) -> None:
         ({"HEARTBEAT_INTERVAL_MS": "3334"}, "HEARTBEAT_INTERVAL_MS"),
         ({"SESSION_TIMEOUT_MS": "10001"}, "REBALANCE_TIMEOUT_MS"),
         ({"MIN_INSYNC_REPLICAS": "2"}, "MIN_INSYNC_REPLICAS"),
-        ({"WEB_HOST": "0.0.0.0"}, "WEB_HOST"),
-        ({"WEB_HOST": "::"}, "WEB_HOST"),
-        ({"WEB_HOST": "worker.example"}, "WEB_HOST"),
+        ({"AUTH_MODE": "sandbox", "WEB_HOST": "0.0.0.0"}, "WEB_HOST"),
+        ({"AUTH_MODE": "sandbox", "WEB_HOST": "::"}, "WEB_HOST"),
+        ({"AUTH_MODE": "sandbox", "WEB_HOST": "worker.example"}, "WEB_HOST"),
         ({"IDEMPOTENT_PRODUCER": "false", "BROKER": "kafka:9092"}, "IDEMPOTENT_PRODUCER"),
         ({"IDEMPOTENT_PRODUCER": "false", "REPLICAS": "3"}, "IDEMPOTENT_PRODUCER"),
     ],
@@ -150,7 +150,7 @@ def test_settings_that_contradict_one_another_are_refused(variables: dict[str, s
 
 
 def test_sandbox_off_loopback_says_why() -> None:
-    (found,) = problems(WEB_HOST="0.0.0.0")
+    (found,) = problems(AUTH_MODE="sandbox", WEB_HOST="0.0.0.0")
     assert "a loopback address such as 127.0.0.1" in found
     assert "OFFERTIDE_AUTH_MODE=sandbox" in found
 
@@ -162,7 +162,7 @@ def test_a_contradiction_is_reported_beside_wrong_values_but_not_because_of_one(
 
 def test_settings_built_in_code_must_agree_too() -> None:
     with pytest.raises(SettingsError, match="OFFERTIDE_WEB_HOST"):
-        Settings(web_host="0.0.0.0")
+        Settings(auth_mode="sandbox", web_host="0.0.0.0")
     with pytest.raises(SettingsError, match="OFFERTIDE_REBALANCE_TIMEOUT_MS"):
         msgspec.structs.replace(Settings(), session_timeout_ms=60_000)
 
@@ -264,3 +264,26 @@ def test_an_environment_made_of_settings_gives_them_back() -> None:
     made = settings.environment({"HOME": "/home/x", "OFFERTIDE_BROKER": "elsewhere:1"})
     assert made["HOME"] == "/home/x"
     assert Settings.from_env(made) == settings
+
+
+def test_mode_and_pepper_are_read_under_their_short_names_too() -> None:
+    settings = Settings.from_env(HOME | {"AUTH_MODE": "sandbox", "API_KEY_PEPPER": PEPPER})
+    assert (settings.auth_mode, settings.pepper()) == ("sandbox", PEPPER)
+
+
+def test_two_names_of_one_setting_must_agree() -> None:
+    assert Settings.from_env(env(API_KEY_PEPPER=PEPPER) | {"API_KEY_PEPPER": PEPPER}).pepper() == PEPPER
+    with pytest.raises(SettingsError, match="differs from API_KEY_PEPPER") as caught:
+        Settings.from_env(env(API_KEY_PEPPER=PEPPER) | {"API_KEY_PEPPER": "q" * 32})
+    assert PEPPER not in str(caught.value)
+
+
+def test_keys_without_a_pepper_say_how_to_make_one() -> None:
+    with pytest.raises(SettingsError, match="openssl rand -hex 32"):
+        Settings().pepper()
+
+
+def test_an_environment_made_of_settings_has_one_name_for_each() -> None:
+    made = Settings(auth_mode="sandbox").environment({"AUTH_MODE": "api_key", "API_KEY_PEPPER": PEPPER})
+    assert "AUTH_MODE" not in made
+    assert "API_KEY_PEPPER" not in made

@@ -141,6 +141,7 @@ class Stage:
         nodes = len(self.cluster.nodes)
         values: dict[str, Any] = {
             "app_id": APP_ID,
+            "auth_mode": "sandbox",
             "broker": self.cluster.bootstrap,
             "partitions": PARTITIONS,
             "replicas": nodes,

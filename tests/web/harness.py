@@ -90,7 +90,7 @@ class Worker:
     """An engine with its stores in a folder; catalogue, clock and readiness can be set."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
-        values = {"partitions": PARTITIONS, "data_dir": folder, **settings}
+        values = {"partitions": PARTITIONS, "data_dir": folder, "auth_mode": "sandbox", **settings}
         self.settings = Settings(**values)
         self.metrics = new_metrics()
         self.partitions = Partitions(PARTITIONS, 1_000, 100, self.metrics)

@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestServer, make_mocked_request
 
 from app.child import free_ports
 from tests.web.harness import HEADERS, PARTITIONS, Client, Worker, running
+from web.access import Caller, Role
 from web.errors import ApiError
 from web.forwarding import Forwarder
 
@@ -182,10 +183,10 @@ async def test_an_owner_that_hangs_holds_up_a_part_of_the_requests_only(tmp_path
 
 
 async def test_the_topology_says_who_owns_what(other: Worker, asked: Client) -> None:
-    unknown = await asked.get("/api/v1/topology")
+    unknown = await asked.get("/api/v1/topology", headers=HEADERS)
     assert (unknown.status, (await unknown.json())["code"]) == (503, "NOT_READY")
     other.owners = {0: "http://a:1", 2: "http://b:2"}
-    response = await asked.get("/api/v1/topology")
+    response = await asked.get("/api/v1/topology", headers=HEADERS)
     assert await response.json() == {
         "partitions": [
             {"partition": 0, "url": "http://a:1"},
@@ -262,5 +263,5 @@ async def test_a_closed_forwarder_sends_nothing(other: Worker, asked: Client) ->
     await forwarder.close()
     request = make_mocked_request("GET", "/api/v1/customers/ann")
     with pytest.raises(ApiError) as refused:
-        await forwarder.forward(request, b"", "r", 0)
+        await forwarder.forward(request, b"", "r", 0, Caller("shop", Role.VIEWER, frozenset(), "test"))
     assert refused.value.code == "NOT_READY"

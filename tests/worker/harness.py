@@ -30,6 +30,7 @@ def settings_for(broker: Broker, app_id: str, data_dir: Path, **overrides: Any) 
     embedded = broker.kind == "embedded"
     values: dict[str, Any] = {
         "app_id": app_id,
+        "auth_mode": "sandbox",
         "broker": broker.bootstrap,
         "partitions": 8,
         "data_dir": data_dir,

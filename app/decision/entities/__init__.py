@@ -6,7 +6,8 @@ Rules of this module:
 2.  On the wire fields are camelCase and an unknown field is refused: a typo must not pass silently.
 3.  What a field may hold is said here; what entities mean to each other is checked in `references`.
 4.  A kind or field whose behaviour is not built is absent here, so no document can rely on it. One field is
-    a note to readers: `TenantSettings.currency`.
+    a note to readers: `TenantSettings.currency`. Two are kept for webhooks and triggers, which are not built
+    yet: its `webhook_allow_list` and `publish_topics`.
 """
 
 from __future__ import annotations
@@ -50,13 +51,16 @@ from app.decision.entities.inventory import (
     Offer,
     Placement,
 )
+from app.decision.entities.keys import ApiKey, Credential, KeyScope
 from app.decision.entities.learning import Experiment, Model, Variant
 from app.decision.entities.measures import BehaviouralMetric, OutcomeType, Segment
 from app.decision.entities.rules import ContactPolicy, QualificationRule, Scope, ScopeKind
 from app.decision.entities.settings import TenantSettings
 
 __all__ = [
+    "DOCUMENT_KINDS",
     "KINDS",
+    "ApiKey",
     "BehaviouralMetric",
     "Budget",
     "Category",
@@ -64,6 +68,7 @@ __all__ = [
     "ChannelType",
     "ContactPolicy",
     "Creative",
+    "Credential",
     "CustomField",
     "DecisionFlow",
     "DurationMs",
@@ -74,6 +79,7 @@ __all__ = [
     "FlowPolicies",
     "Instant",
     "Inventory",
+    "KeyScope",
     "Model",
     "Money",
     "Name",
@@ -117,5 +123,11 @@ KINDS: Mapping[str, type[Entity]] = MappingProxyType(
         "contact-policies": ContactPolicy,
         "decision-flows": DecisionFlow,
         "tenant-settings": TenantSettings,
+        "api-keys": ApiKey,
     }
+)
+
+#: The kinds that documents carry. Keys are secrets: they are made one by one, never exported, never pruned.
+DOCUMENT_KINDS: Mapping[str, type[Entity]] = MappingProxyType(
+    {kind: cls for kind, cls in KINDS.items() if kind != "api-keys"}
 )

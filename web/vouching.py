@@ -1,0 +1,95 @@
+"""One worker's word for another: who calls, signed, so that an owner need not ask again.
+
+Rules:
+
+1.  The word holds for one request: its method, its path and query, and its request id; and for
+    30 s by the two machines' clocks.
+2.  It is signed with HMAC-SHA256 under a key derived from the pepper, which only workers have. A word that
+    does not hold is no error: the request is then looked at like any other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
+
+import msgspec
+from aiohttp import web
+
+from web.access import Area, Caller, Role
+from web.caller import REQUEST_ID
+
+#: Carries the word on a request that is sent on.
+VOUCHED = "X-Offertide-Caller"
+
+#: Clocks of two machines, and the way between them.
+FRESH_MS = 30_000
+
+_PURPOSE = b"offertide: a worker's word for a caller"
+
+
+class Word(msgspec.Struct, frozen=True, array_like=True):
+    """What a worker says of a caller, and when, epoch ms."""
+
+    at_ms: int
+    tenant_id: str
+    role: int
+    scopes: tuple[Area, ...]
+    actor: str
+    key_id: str | None
+
+
+_decode = msgspec.msgpack.Decoder(Word).decode
+
+
+class Voucher:
+    """Gives and takes words.
+
+    Args:
+        pepper: the application's.
+        clock_ms: epoch ms.
+    """
+
+    def __init__(self, pepper: str, clock_ms: Callable[[], int]) -> None:
+        self._key = hmac.new(pepper.encode(), _PURPOSE, hashlib.sha256).digest()
+        self._clock_ms = clock_ms
+
+    def word(self, request: web.Request, caller: Caller, request_id: str) -> str:
+        """The header's value for a request that is sent on under this id."""
+        said = Word(
+            self._clock_ms(),
+            caller.tenant_id,
+            int(caller.role),
+            tuple(sorted(caller.scopes)),
+            caller.actor,
+            caller.key_id,
+        )
+        body = urlsafe_b64encode(msgspec.msgpack.encode(said))
+        return f"{body.decode()}.{self._sign(body, request, request_id)}"
+
+    def caller(self, request: web.Request) -> Caller | None:
+        """Who calls, by the word that the request carries; None when it carries none that holds."""
+        given = request.headers.get(VOUCHED)
+        if given is None:
+            return None
+        body, _, signature = given.partition(".")
+        own = self._sign(
+            body.encode("utf-8", "surrogateescape"), request, request.headers.get(REQUEST_ID, "")
+        )
+        if not hmac.compare_digest(own.encode(), signature.encode("utf-8", "surrogateescape")):
+            return None
+        # Signed by a worker, so it can be read.
+        said = _decode(urlsafe_b64decode(body))
+        if abs(self._clock_ms() - said.at_ms) > FRESH_MS:
+            return None
+        return Caller(
+            said.tenant_id, Role(said.role), frozenset(said.scopes), said.actor, said.key_id, forwarded=True
+        )
+
+    def _sign(self, body: bytes, request: web.Request, request_id: str) -> str:
+        about = f"{request.method} {request.rel_url.raw_path_qs} {request_id} ".encode(
+            "utf-8", "surrogateescape"
+        )
+        return hmac.new(self._key, about + body, hashlib.sha256).hexdigest()
