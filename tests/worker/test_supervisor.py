@@ -288,7 +288,7 @@ def _offertide_worker(settings: Settings, workers: str, **variables: str) -> sub
 def test_a_taken_port_is_named_before_any_worker_starts(tmp_path: Path) -> None:
     port = _free_pair()
     with socket.create_server(("127.0.0.1", port + 1)):
-        done = _offertide_worker(Settings(web_port=port, data_dir=tmp_path), "2")
+        done = _offertide_worker(Settings(auth_mode="sandbox", web_port=port, data_dir=tmp_path), "2")
     assert done.returncode == 1
     reason = f"port {port + 1} on 127.0.0.1 cannot be used (address already in use)"
     assert done.stderr == f"the workers cannot start: {reason}\n"
@@ -296,7 +296,9 @@ def test_a_taken_port_is_named_before_any_worker_starts(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    done = _offertide_worker(Settings(web_port=_free_pair(), data_dir=tmp_path / "file"), "2")
+    done = _offertide_worker(
+        Settings(auth_mode="sandbox", web_port=_free_pair(), data_dir=tmp_path / "file"), "2"
+    )
     assert done.returncode == 1
     assert str(tmp_path / "file") in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -304,7 +306,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("workers", ["0", "65", "many"])
 def test_a_bad_number_of_workers_is_refused(workers: str, tmp_path: Path) -> None:
-    done = _offertide_worker(Settings(data_dir=tmp_path), workers)
+    done = _offertide_worker(Settings(auth_mode="sandbox", data_dir=tmp_path), workers)
     assert done.returncode == 2
     assert "--workers" in done.stderr
 
@@ -314,7 +316,9 @@ def test_a_bad_number_of_workers_is_refused(workers: str, tmp_path: Path) -> Non
     [("WEB_PORT", "65535"), ("ADVERTISED_URL", "http://offers.example"), ("PARTITIONS", "none")],
 )
 def test_wrong_settings_are_refused(variable: str, value: str, tmp_path: Path) -> None:
-    done = _offertide_worker(Settings(data_dir=tmp_path), "2", **{f"OFFERTIDE_{variable}": value})
+    done = _offertide_worker(
+        Settings(auth_mode="sandbox", data_dir=tmp_path), "2", **{f"OFFERTIDE_{variable}": value}
+    )
     assert done.returncode == 2
     (_, problem) = done.stderr.splitlines()
     assert problem.startswith(f"  OFFERTIDE_{variable}: {value!r}") or f"{variable}: {value} given" in problem
