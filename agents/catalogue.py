@@ -14,6 +14,7 @@ from config.metrics import Metrics
 from config.settings import Settings
 from tables.catalogue_log import CatalogueLog, TenantLog
 from tables.catalogue_topic import CatalogueFeed, open_feed
+from tables.key_uses import USED, KeyUses
 
 log = structlog.get_logger(__name__)
 
@@ -36,9 +37,11 @@ class CatalogueReader:
     Args:
         settings: brokers and application.
         metrics: where the version and the swaps are counted.
+        key_uses: is told when API keys were used.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, key_uses: KeyUses | None = None) -> None:
+        self._key_uses = key_uses or KeyUses()
         self._settings = settings
         self._metrics = metrics
         self._snapshot = CatalogSnapshot()
@@ -123,6 +126,8 @@ class CatalogueReader:
         passed, ignored = False, self._log.ignored
         for record in records:
             passed = passed or record.key == barrier
+            if record.key is not None and record.key.startswith(USED):
+                self._key_uses.heard(record.key, record.value)
             tenant_id = self._log.apply(record.offset, record.key, record.value)
             if tenant_id is not None:
                 self._stale.add(tenant_id)

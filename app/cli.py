@@ -12,6 +12,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "catalog": ("app.commands.catalog:catalog", "Import and export a tenant's catalogue."),
     "demo": ("app.commands.demo:demo", "Run a broker and a worker here, with sample customers."),
     "formula": ("app.commands.formula:formula", "Try out formulas of computed fields and expressions."),
+    "keys": ("app.commands.keys:keys", "Make, list, rotate and revoke API keys."),
     "worker": ("app.commands.worker:worker", "Run one worker, or several, until SIGTERM."),
 }
 

@@ -23,6 +23,7 @@ from faust.types import TransportT
 
 from agents.catalogue import CatalogueReader
 from agents.host import Host
+from agents.key_uses import KeyUseTeller
 from agents.scoreboard import ScoreboardReader
 from agents.streams import declare_agents
 from app.ports import probe_port
@@ -36,6 +37,7 @@ from app.transport.table import declare_table
 from config.metrics import Metrics, new_metrics
 from config.settings import Settings
 from config.topics import SOURCE_TOPICS, TABLE, changelog_topic, topic_names
+from tables.key_uses import KeyUses
 from tables.partitions import Partitions
 from tables.publisher import Publisher
 from tables.scoreboard import Scoreboard
@@ -65,6 +67,7 @@ class OffertideApp(faust.App):
     host: Host
     partitions: Partitions
     forwarder: Forwarder
+    key_uses: KeyUseTeller
     metrics: Metrics
     settings: Settings
 
@@ -87,6 +90,7 @@ class OffertideApp(faust.App):
         await self.publisher.start()
         await self.catalogue.start()
         await self.scores.start()
+        self.key_uses.start()
         await self.start()
 
     async def stop_all(self) -> None:
@@ -94,6 +98,7 @@ class OffertideApp(faust.App):
         # First: a request that waits for an owner that hangs would hold up the web server's end.
         await self.forwarder.close()
         await self.stop()
+        await self.key_uses.stop()
         await self.scores.stop()
         await self.catalogue.stop()
         await self.publisher.stop()
@@ -106,7 +111,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideA
     origin_id = secrets.token_hex(8)
     partitions = Partitions(settings.partitions, settings.cache_customers, MAX_WAITERS, metrics)
     publisher = _publisher(settings, names)
-    catalogue = CatalogueReader(settings, metrics)
+    key_uses = KeyUses()
+    catalogue = CatalogueReader(settings, metrics, key_uses)
     scoreboard = Scoreboard()
 
     async def known() -> None:
@@ -126,6 +132,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideA
     app = OffertideApp(settings.app_id, **faust_settings(settings), TableManager=table_manager(host))
     app.settings, app.metrics, app.partitions = settings, metrics, partitions
     app.publisher, app.catalogue, app.host = publisher, catalogue, host
+    app.key_uses = KeyUseTeller(key_uses, publisher)
     app.scoreboard, app.scores = scoreboard, ScoreboardReader(settings, scoreboard, metrics)
     app.consumer_options = _consumer_options(app, names, membership)
     host.source = ConsumerSource(app, names, membership)
@@ -169,6 +176,7 @@ def _engine(app: OffertideApp, membership: Membership, origin_id: str) -> Engine
         lease_holds=membership.holds,
         standbys=app.host.standbys.copies,
         owners=Owners(app, changelog_topic(app.settings.app_id)),
+        key_uses=app.key_uses.uses,
         metrics=app.metrics,
         origin_id=origin_id,
         clock_ms=lambda: time.time_ns() // 1_000_000,

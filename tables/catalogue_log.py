@@ -30,6 +30,7 @@ from tables.catalogue_records import (
     parse_key,
     value_digest,
 )
+from tables.key_uses import USED
 
 
 class _Written(msgspec.Struct, frozen=True):
@@ -140,7 +141,7 @@ class CatalogueLog:
         """Take in the next record; the tenant whose entities changed with it, else None."""
         parsed = parse_key(key)
         if parsed is None:
-            self.ignored += not (key or b"").startswith(BARRIER)
+            self.ignored += not (key or b"").startswith((BARRIER, USED))
             return None
         tenant = self._tenants.setdefault(parsed.tenant_id, TenantLog())
         if parsed.entity is not None:

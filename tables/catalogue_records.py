@@ -7,6 +7,7 @@ Layout, format 1; keys are UTF-8, values JSON:
     <tenant>:!commit       {"v": 1, "importId", "count", "total",          everything before it holds
                             "digest", "at", "by"}
     !barrier:<uuid>        {"v": 1}                                        read up to here: catalogue_topic
+    !used:<tenant>:<key>   {"v": 1, "atMs"}                                an API key's last use: key_uses
 
 `count` is how many entities that import wrote (deletions not counted: their records expire), `total` how
 many the tenant has after it, `digest` the sum of `value_digest` over their values, in hexadecimal. A tenant's
