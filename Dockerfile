@@ -1,7 +1,6 @@
-# One worker. Sandbox mode, the only one of this release, listens on loopback and so is not reachable through a
-# published port: run it in the host's network.
+# One worker, or any other command of `offertide`; docker-compose.yml runs two workers.
 #   docker build --tag offertide .
-#   docker run --network host --volume offertide-state:/var/lib/offertide offertide
+#   docker run --network host --env API_KEY_PEPPER --volume offertide-state:/var/lib/offertide offertide
 FROM python:3.13-slim AS build
 WORKDIR /src
 COPY . .
@@ -9,7 +8,8 @@ RUN python -m venv /opt/offertide \
  && /opt/offertide/bin/pip install --no-cache-dir --disable-pip-version-check .
 
 FROM python:3.13-slim
-RUN useradd --system --uid 10001 --home-dir /var/lib/offertide --create-home offertide
+RUN useradd --system --uid 10001 --home-dir /var/lib/offertide --create-home offertide \
+ && install --directory --owner offertide --mode 0700 /keys
 COPY --from=build /opt/offertide /opt/offertide
 ENV PATH=/opt/offertide/bin:$PATH \
     PYTHONUNBUFFERED=1 \
