@@ -36,6 +36,7 @@ from app.transport.table import declare_table
 from config.metrics import Metrics, new_metrics
 from config.settings import Settings
 from config.topics import SOURCE_TOPICS, TABLE, changelog_topic, topic_names
+from tables.catalogue_desk import CatalogueDesk
 from tables.partitions import Partitions
 from tables.publisher import Publisher
 from tables.scoreboard import Scoreboard
@@ -60,6 +61,7 @@ class OffertideApp(faust.App):
     consumer_options: ConsumerOptions
     publisher: Publisher
     catalogue: CatalogueReader
+    desk: CatalogueDesk
     scoreboard: Scoreboard
     scores: ScoreboardReader
     host: Host
@@ -126,6 +128,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideA
     app = OffertideApp(settings.app_id, **faust_settings(settings), TableManager=table_manager(host))
     app.settings, app.metrics, app.partitions = settings, metrics, partitions
     app.publisher, app.catalogue, app.host = publisher, catalogue, host
+    app.desk = CatalogueDesk(settings, catalogue.wait_version)
     app.scoreboard, app.scores = scoreboard, ScoreboardReader(settings, scoreboard, metrics)
     app.consumer_options = _consumer_options(app, names, membership)
     host.source = ConsumerSource(app, names, membership)
@@ -165,6 +168,7 @@ def _engine(app: OffertideApp, membership: Membership, origin_id: str) -> Engine
         publisher=app.publisher,
         catalogue=lambda: catalogue.snapshot,
         catalogue_ready=lambda: catalogue.ready,
+        desk=app.desk,
         scoreboard=app.scoreboard,
         lease_holds=membership.holds,
         standbys=app.host.standbys.copies,

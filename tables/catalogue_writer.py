@@ -62,7 +62,7 @@ class CatalogueWriter:
             plan = await self._plan(tenant_id, current, entries, by, prune)
             if not plan.changes:
                 return plan.diff
-            records = await asyncio.to_thread(_records, tenant_id, current, plan, by, self._clock())
+            records = await asyncio.to_thread(records_of, tenant_id, current, plan, by, self._clock())
             version = await commit.write(records)
             return msgspec.structs.replace(plan.diff, version=version)
 
@@ -94,7 +94,7 @@ class CatalogueWriter:
         return (await read_to_now(self._settings)).tenant(tenant_id)
 
 
-def _records(tenant_id: str, current: TenantLog, plan: ImportPlan, by: str, at: datetime) -> list[Record]:
+def records_of(tenant_id: str, current: TenantLog, plan: ImportPlan, by: str, at: datetime) -> list[Record]:
     import_id = uuid.uuid4().hex
     values = {
         key: None if entity is None else encode_entity(import_id, entity)
