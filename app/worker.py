@@ -97,6 +97,7 @@ class OffertideApp(faust.App):
         await self.forwarder.close()
         await self.stop()
         await self.scores.stop()
+        await self.desk.stop()
         await self.catalogue.stop()
         await self.publisher.stop()
 
@@ -128,7 +129,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideA
     app = OffertideApp(settings.app_id, **faust_settings(settings), TableManager=table_manager(host))
     app.settings, app.metrics, app.partitions = settings, metrics, partitions
     app.publisher, app.catalogue, app.host = publisher, catalogue, host
-    app.desk = CatalogueDesk(settings, catalogue.wait_version)
+    app.desk = CatalogueDesk(settings, catalogue, metrics)
     app.scoreboard, app.scores = scoreboard, ScoreboardReader(settings, scoreboard, metrics)
     app.consumer_options = _consumer_options(app, names, membership)
     host.source = ConsumerSource(app, names, membership)

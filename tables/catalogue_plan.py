@@ -75,8 +75,6 @@ def plan_import(
     }
     deleted = [key for key in (*current.entities, *current.unreadable) if key not in after and prune]
     changes |= dict.fromkeys(deleted)
-    # Records without a marker are nobody's: they must not be committed by ours.
-    changes |= {key: after.get(key) for key in current.waiting}
     diff = ImportDiff(
         tenant=tenant_id,
         created=_sorted(created),

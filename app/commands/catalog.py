@@ -100,7 +100,7 @@ async def _import(
     settings: Settings, tenant_id: str, document: Document, *, dry_run: bool, prune: bool
 ) -> ImportDiff:
     from app.provision import ensure_topics, topic_exists, wait_for_broker
-    from config.topics import CATALOG
+    from config.topics import AUDIT, CATALOG
     from tables.catalogue_log import TenantLog
     from tables.catalogue_plan import plan_import
     from tables.catalogue_writer import CatalogueWriter
@@ -109,7 +109,7 @@ async def _import(
     await wait_for_broker(settings)
     if dry_run and not await topic_exists(settings, CATALOG):
         return plan_import(tenant_id, TenantLog(), document.entries, by, datetime.now(UTC), prune).diff
-    await ensure_topics(settings, only=[CATALOG])
+    await ensure_topics(settings, only=[CATALOG, AUDIT])
     writer = CatalogueWriter(settings)
     change = writer.preview if dry_run else writer.import_tenant
     return await change(tenant_id, document.entries, by, prune=prune)

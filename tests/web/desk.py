@@ -12,10 +12,10 @@ import msgspec
 
 from app.decision.catalogue import CatalogSnapshot
 from tables.audit_actor import Actor
+from tables.catalogue_change import Order, change_of
 from tables.catalogue_desk import Plan
 from tables.catalogue_log import CatalogueLog
 from tables.catalogue_plan import ImportDiff
-from tables.catalogue_writer import records_of
 
 
 class MemoryDesk:
@@ -40,7 +40,8 @@ class MemoryDesk:
         planned = plan(current, at)
         if not planned.changes:
             return planned.diff
-        for key, value in records_of(tenant_id, current, planned, actor.name or actor.id, at):
+        order = Order(actor=actor, at=at, request_id=request_id, reason=reason)
+        for key, value in change_of(tenant_id, current, planned, order).catalogue:
             self._offset += 1
             self._log.apply(self._offset, key, value)
         self._snapshot = self._snapshot.with_changes(tenant_id, planned.changes, self._offset)
