@@ -1,4 +1,4 @@
-"""Changing the catalogue for a request: by the one worker that writes it, failures told as the contract says."""
+"""Changing the catalogue for a request: by the one worker that writes it; failures as the contract says."""
 
 from __future__ import annotations
 
