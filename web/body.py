@@ -103,9 +103,7 @@ def one_value(named: Sequence[tuple[str, Any]], problems: list[Problem]) -> Any:
     return first
 
 
-async def read_body(
-    request: web.Request, limit_bytes: int, other_types: tuple[str, ...] = ()
-) -> bytes:
+async def read_body(request: web.Request, limit_bytes: int, other_types: tuple[str, ...] = ()) -> bytes:
     """The request's body: JSON, or one of the other media types.
 
     Raises:
@@ -115,7 +113,7 @@ async def read_body(
     announced = request.content_length
     if announced is not None and announced > limit_bytes:
         raise too_large(limit_bytes)
-    if not _is_json(request) and request.content_type not in other_types:
+    if not (_is_json(request) or _is_other(request, other_types)):
         raise unsupported_media_type()
     content = request.content
     if not content.is_eof():
@@ -160,6 +158,10 @@ def _is_json(request: web.Request) -> bool:
         return False
     charset = request.charset
     return charset is None or charset.lower() in ("utf-8", "utf8", "us-ascii")
+
+
+def _is_other(request: web.Request, types: tuple[str, ...]) -> bool:
+    return request.content_type != "application/json" and request.content_type in types
 
 
 def _check_strictly(body: bytes, depth_max: int = DEPTH_MAX) -> None:

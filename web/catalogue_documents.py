@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import datetime
+from typing import ClassVar
 
 from aiohttp import web
 
@@ -29,16 +30,18 @@ from tables.catalogue_document import (
 )
 from tables.catalogue_log import TenantLog
 from tables.catalogue_plan import ImportPlan, plan_import
-from tables.catalogue_review import shown_diff
+from tables.catalogue_review import DiffBody, shown_diff
 from tables.catalogue_yaml import SIZE_MAX, json_text, yaml_text
+from web.access import Operation
 from web.body import read_object
 from web.editing import by, commit, preview, told_problems
-from web.errors import invalid, overloaded
+from web.entity_operations import UNSCOPED_KINDS, export_operation, import_operation
+from web.errors import forbidden, invalid, overloaded
 from web.query import flag, given
 from web.view import JSON, Answer, ApiView, Call, encode
 
 YAML = "application/yaml"
-YAML_TYPES = frozenset({YAML, "application/x-yaml", "text/yaml", "text/x-yaml", "application/vnd.yaml"})
+YAML_TYPES = (YAML, "application/x-yaml", "text/yaml", "text/x-yaml", "application/vnd.yaml")
 
 #: Documents that a worker reads at once: each may take some hundred MiB while it is read.
 IMPORTS_MAX = 2
@@ -49,6 +52,7 @@ class CatalogueExportView(ApiView):
 
     view_name = "catalogue-export"
     view_path = "/api/v1/catalog/export"
+    operations: ClassVar[Mapping[str, Operation]] = {"GET": export_operation(YAML)}
 
     async def get(self, call: Call) -> Answer:
         as_yaml = _wants_yaml(call)
@@ -63,7 +67,7 @@ class CatalogueImportView(ApiView):
     view_name = "catalogue-import"
     view_path = "/api/v1/catalog/import"
     body_limit_bytes = SIZE_MAX
-    body_types = YAML_TYPES
+    operations: ClassVar[Mapping[str, Operation]] = {"POST": import_operation((JSON, *YAML_TYPES), DiffBody)}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -89,11 +93,20 @@ class CatalogueImportView(ApiView):
         tenant_id, who = call.tenant_id, by(call)
 
         def plan(current: TenantLog, now: datetime) -> ImportPlan:
-            return plan_import(tenant_id, current, document.entries, who, now, prune)
+            planned = plan_import(tenant_id, current, document.entries, who, now, prune)
+            _check_scopes(call, planned)
+            return planned
 
         change = preview if dry_run else commit
         done = await change(self.engine, call, plan)
         return Answer(await asyncio.to_thread(encode, shown_diff(done.diff, dry_run)))
+
+
+def _check_scopes(call: Call, planned: ImportPlan) -> None:
+    """Raises ApiError, 403, for what a key narrowed to scopes may not change one by one either."""
+    changed = sorted({kind for kind, _ in planned.changes} & UNSCOPED_KINDS)
+    if changed and call.caller.scopes:
+        raise forbidden(f"This document changes {', '.join(changed)}, which takes a key without scopes.")
 
 
 async def _document(call: Call) -> Document:
@@ -126,7 +139,7 @@ def _wants_yaml(call: Call) -> bool:
     if form is not None:
         return form == "yaml"
     accepted = [part.partition(";")[0].strip() for part in call.headers.get("Accept", "").split(",")]
-    return JSON not in accepted and not YAML_TYPES.isdisjoint(accepted)
+    return JSON not in accepted and any(kind in YAML_TYPES for kind in accepted)
 
 
 def _text(tenant_id: str, entities: Mapping[EntityKey, Entity], as_yaml: bool) -> bytes:

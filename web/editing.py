@@ -29,7 +29,8 @@ _PENDING = "The change may hold already: read what is there before you send it a
 
 def actor(call: Call) -> Actor:
     """Who calls, for the audit trail and `createdBy`."""
-    return SANDBOX
+    caller = call.caller
+    return SANDBOX if caller.key_id is None else Actor(caller.key_id, caller.actor)
 
 
 def by(call: Call) -> str:

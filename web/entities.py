@@ -20,6 +20,7 @@ from app.decision.refusals import Problem
 from tables.catalogue_edit import plan_create, plan_delete, plan_replace
 from web.editing import by, commit
 from web.entity_body import etag, read_expected, read_new, read_replacement
+from web.entity_operations import many_operations, one_operations, plural
 from web.errors import invalid, not_found
 from web.query import flag, given, page
 from web.view import Answer, ApiView, Call, encode
@@ -43,12 +44,6 @@ PREFIXES: Mapping[str, str] = {
     "decision-flows": "df",
     "tenant-settings": "set",
 }
-
-
-def plural(kind: str) -> str:
-    """The name of a kind's list: `decisionFlows` for `decision-flows`."""
-    first, *rest = kind.split("-")
-    return first + "".join(word.capitalize() for word in rest)
 
 
 class EntitiesView(ApiView):
@@ -121,11 +116,20 @@ class EntityView(ApiView):
 def views_of(kind: str) -> tuple[type[ApiView], type[ApiView]]:
     """The views of a kind: all of its entities, and one."""
     path = f"/api/v1/{kind}"
-    many = type(f"{kind}View", (EntitiesView,), {"kind": kind, "view_name": kind, "view_path": path})
+    many = type(
+        f"{kind}View",
+        (EntitiesView,),
+        {"kind": kind, "view_name": kind, "view_path": path, "operations": many_operations(kind)},
+    )
     one = type(
         f"{kind}EntityView",
         (EntityView,),
-        {"kind": kind, "view_name": f"{kind}-one", "view_path": path + "/{id:[^/]+}"},
+        {
+            "kind": kind,
+            "view_name": f"{kind}-one",
+            "view_path": path + "/{id:[^/]+}",
+            "operations": one_operations(kind),
+        },
     )
     return many, one
 

@@ -22,9 +22,9 @@ from tables.catalogue_document import SERVERS_WIRE
 from tables.catalogue_edit import Draft
 from web.body import read_object
 from web.caller import Headers
+from web.entity_operations import IF_MATCH
 from web.errors import invalid
 
-IF_MATCH = "If-Match"
 _VERSION_MAX = 2**53
 #: As in `3`, `"3"` and `W/"3"`.
 _VERSION = re.compile(r'(?:W/)?"([0-9]{1,16})"|([0-9]{1,16})')

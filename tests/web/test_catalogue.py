@@ -10,7 +10,8 @@ import pytest
 from app.decision.entities import KINDS
 from tests.web.catalogue_kinds import BY_KIND, CASES, KindCase
 from tests.web.harness import HEADERS, TENANT, Client, Worker
-from web.entities import PREFIXES, plural
+from web.entities import PREFIXES
+from web.entity_operations import plural
 
 API = "/api/v1"
 
