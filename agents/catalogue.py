@@ -10,10 +10,12 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from app.decision.catalogue import CatalogSnapshot
+from app.decision.entities import Entity
+from app.decision.index import EntityKey
 from config.metrics import Metrics
 from config.settings import Settings
 from tables.catalogue_log import CatalogueLog, TenantLog
-from tables.catalogue_topic import CatalogueFeed, open_feed
+from tables.catalogue_topic import CatalogueFeed, new_barrier, open_feed, remove_barrier, write_barrier
 from tables.key_uses import USED, KeyUses
 
 log = structlog.get_logger(__name__)
@@ -47,10 +49,15 @@ class CatalogueReader:
         self._snapshot = CatalogSnapshot()
         self._ready = asyncio.Event()
         self._changed = asyncio.Condition()
+        #: Notified when records were read; `_met` are the barriers that somebody waits for,
+        #: with the log's version at each once it was read.
+        self._progress = asyncio.Condition()
+        self._met: dict[bytes, int | None] = {}
         self._trouble: str | None = "the catalogue is being read"
         self._log = CatalogueLog()
         self._stale: set[str] = set()
         self._task: asyncio.Task[None] | None = None
+        self._removing: set[asyncio.Task[None]] = set()
 
     @property
     def snapshot(self) -> CatalogSnapshot:
@@ -76,6 +83,34 @@ class CatalogueReader:
         async with self._changed:
             await self._changed.wait_for(lambda: self._snapshot.version >= version)
 
+    async def tenant_at(self, tenant_id: str, version: int) -> TenantLog:
+        """What the topic holds of a tenant, read up to this version or a later one: a copy.
+
+        Newer than the snapshot, which takes time to compile.
+        """
+        async with self._progress:
+            await self._progress.wait_for(lambda: self._log.version >= version)
+            return self._log.tenant(tenant_id).copy()
+
+    async def read_to_now(self) -> int:
+        """The version of the log once all is read that was committed when this was called.
+
+        Raises:
+            aiokafka.errors.KafkaError, TimeoutError: the barrier was not acknowledged.
+        """
+        barrier = new_barrier()
+        self._met[barrier] = None
+        try:
+            await write_barrier(self._settings, barrier)
+            async with self._progress:
+                await self._progress.wait_for(lambda: self._met[barrier] is not None)
+            return self._met[barrier] or 0
+        finally:
+            del self._met[barrier]
+            removing = asyncio.create_task(remove_barrier(self._settings, barrier))
+            self._removing.add(removing)
+            removing.add_done_callback(self._removing.discard)
+
     async def start(self) -> None:
         """Begin to read, in the background; the topic must exist. See `wait_ready`."""
         self._task = asyncio.create_task(self._run(), name="catalogue reader")
@@ -85,7 +120,7 @@ class CatalogueReader:
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
-            await asyncio.wait([task])
+            await asyncio.wait([task, *self._removing])
 
     async def _run(self) -> None:
         """Read for ever: whatever breaks is logged, and reading begins again after a growing pause."""
@@ -110,19 +145,27 @@ class CatalogueReader:
         self._log, self._stale = CatalogueLog(), set()
         barrier = await feed.write_barrier()
         said = time.monotonic()
-        while not self._apply(await feed.records(), barrier):
+        while not await self._read(feed, barrier):
             if time.monotonic() - said > _SAY_EVERY_S:
                 said = time.monotonic()
                 log.warning("the catalogue's end is not read yet; an import may be under way")
         await self._catch_up()
         await feed.remove_barrier(barrier)
         while True:
-            self._apply(await feed.records(), barrier)
+            await self._read(feed, barrier)
             if self._stale:
                 await self._swap()
 
+    async def _read(self, feed: CatalogueFeed, barrier: bytes) -> bool:
+        """Take in the next records; whether the barrier was among them."""
+        records = await feed.records()
+        passed = self._apply(records, barrier)
+        if records:
+            async with self._progress:
+                self._progress.notify_all()
+        return passed
+
     def _apply(self, records: list[ConsumerRecord], barrier: bytes) -> bool:
-        """Take in records; whether the barrier was among them."""
         passed, ignored = False, self._log.ignored
         for record in records:
             passed = passed or record.key == barrier
@@ -131,6 +174,8 @@ class CatalogueReader:
             tenant_id = self._log.apply(record.offset, record.key, record.value)
             if tenant_id is not None:
                 self._stale.add(tenant_id)
+            elif record.key in self._met:
+                self._met[record.key] = self._log.version
         if self._log.ignored > ignored:
             log.warning(
                 "records with unknown keys on the catalogue's topic", count=self._log.ignored - ignored
@@ -162,10 +207,16 @@ class CatalogueReader:
             self._check(tenant_id, tenant)
             if tenant.problem is None:
                 held = snapshot.tenant(tenant_id).entities
-                changes = {key: None for key in held if key not in tenant.entities} | tenant.entities
-                snapshot = await asyncio.to_thread(
-                    snapshot.with_changes, tenant_id, changes, self._log.version
-                )
+                changes: dict[EntityKey, Entity | None] = {
+                    key: entity for key, entity in tenant.entities.items() if held.get(key) is not entity
+                }
+                changes |= {key: None for key in held if key not in tenant.entities}
+                version = self._log.version
+                if changes:
+                    snapshot = await asyncio.to_thread(snapshot.with_changes, tenant_id, changes, version)
+                else:
+                    # A marker alone: something was put into the audit trail.
+                    snapshot = snapshot.at_version(version)
         if snapshot is not self._snapshot:
             await self._put_in_place(snapshot, started)
         self._declare_ready()

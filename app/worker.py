@@ -37,6 +37,7 @@ from app.transport.table import declare_table
 from config.metrics import Metrics, new_metrics
 from config.settings import Settings
 from config.topics import SOURCE_TOPICS, TABLE, changelog_topic, topic_names
+from tables.catalogue_desk import CatalogueDesk
 from tables.key_uses import KeyUses
 from tables.partitions import Partitions
 from tables.publisher import Publisher
@@ -62,6 +63,7 @@ class OffertideApp(faust.App):
     consumer_options: ConsumerOptions
     publisher: Publisher
     catalogue: CatalogueReader
+    desk: CatalogueDesk
     scoreboard: Scoreboard
     scores: ScoreboardReader
     host: Host
@@ -100,6 +102,7 @@ class OffertideApp(faust.App):
         await self.stop()
         await self.key_uses.stop()
         await self.scores.stop()
+        await self.desk.stop()
         await self.catalogue.stop()
         await self.publisher.stop()
 
@@ -133,6 +136,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideA
     app.settings, app.metrics, app.partitions = settings, metrics, partitions
     app.publisher, app.catalogue, app.host = publisher, catalogue, host
     app.key_uses = KeyUseTeller(key_uses, publisher)
+    app.desk = CatalogueDesk(settings, catalogue, metrics)
     app.scoreboard, app.scores = scoreboard, ScoreboardReader(settings, scoreboard, metrics)
     app.consumer_options = _consumer_options(app, names, membership)
     host.source = ConsumerSource(app, names, membership)
@@ -172,6 +176,7 @@ def _engine(app: OffertideApp, membership: Membership, origin_id: str) -> Engine
         publisher=app.publisher,
         catalogue=lambda: catalogue.snapshot,
         catalogue_ready=lambda: catalogue.ready,
+        desk=app.desk,
         scoreboard=app.scoreboard,
         lease_holds=membership.holds,
         standbys=app.host.standbys.copies,

@@ -122,6 +122,12 @@ class Metrics:
         About("Time of the decision core for one recommend call.", buckets=DECISION_BUCKETS_SECONDS),
     ]
     catalogue_version: Annotated[Gauge, About("Version of the catalogue this worker decides with.")]
+    catalogue_writes_total: Annotated[
+        Counter, About("Changes of the catalogue, by how they ended.", "outcome")
+    ]
+    catalogue_write_seconds: Annotated[
+        Histogram, About("From a change of the catalogue to its place in this worker's snapshot.")
+    ]
     catalogue_swap_seconds: Annotated[Histogram, About("Time to compile a catalogue and put it in place.")]
 
 

@@ -26,6 +26,8 @@ SOURCE_TOPICS: tuple[str, ...] = (*CUSTOMER_TOPICS, EVIDENCE)
 SCOREBOARD = "scoreboard"
 
 CATALOG = "catalog"
+#: Who changed what, when; never deleted.
+AUDIT = "audit"
 DEAD_LETTERS = "dead-letters"
 
 
@@ -51,7 +53,7 @@ HEADER_PROBLEMS = "offertide-problems"
 def topic_names(app_id: str) -> dict[str, str]:
     """Full names of all topics, by their name here. The default app's topics have no prefix."""
     prefix = "" if app_id == "offertide" else f"{app_id}."
-    names = (*SOURCE_TOPICS, CATALOG, SCOREBOARD, DEAD_LETTERS)
+    names = (*SOURCE_TOPICS, CATALOG, AUDIT, SCOREBOARD, DEAD_LETTERS)
     return {name: prefix + name for name in names}
 
 
@@ -90,4 +92,6 @@ def topic_specs(app_id: str, partitions: int, replicas: int, min_insync_replicas
     changelog = compacted | {"min.compaction.lag.ms": str(COMPACTION_LAG_MS)}
     specs.append(TopicSpec(changelog_topic(app_id), partitions, replicas, changelog))
     specs.extend(TopicSpec(names[name], 1, replicas, compacted) for name in (CATALOG, SCOREBOARD))
+    kept = common | {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+    specs.append(TopicSpec(names[AUDIT], 1, replicas, kept))
     return specs

@@ -64,6 +64,15 @@ def read_document(data: bytes) -> Document:
         body = parse_text(data)
     except DocumentTextError as error:
         raise CatalogueInvalidError([error.problem]) from error
+    return document_from(body)
+
+
+def document_from(body: object) -> Document:
+    """The document that a decoded JSON or YAML value is.
+
+    Raises:
+        CatalogueInvalidError: everything that is wrong with the entities.
+    """
     if not isinstance(body, dict):
         raise CatalogueInvalidError([Problem("", "must be a mapping of kinds to lists of entities")])
     problems: list[Problem] = []

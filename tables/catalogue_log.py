@@ -15,12 +15,14 @@ Rules of this module:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 
 import msgspec
 
 from app.decision.entities import Entity
 from app.decision.index import EntityKey
+from tables.audit_records import GENESIS
 from tables.catalogue_records import (
     BARRIER,
     Marker,
@@ -31,6 +33,9 @@ from tables.catalogue_records import (
     value_digest,
 )
 from tables.key_uses import USED
+
+#: Imports of a tenant that are remembered by their id: whoever missed an acknowledgement asks soon.
+IMPORTS_KEPT = 64
 
 
 class _Written(msgspec.Struct, frozen=True):
@@ -45,7 +50,16 @@ class _Written(msgspec.Struct, frozen=True):
 class TenantLog:
     """One tenant's committed entities, and what waits for a marker."""
 
-    __slots__ = ("_digests", "entities", "problem", "unreadable", "version", "waiting")
+    __slots__ = (
+        "_digests",
+        "audit_head",
+        "entities",
+        "imports",
+        "problem",
+        "unreadable",
+        "version",
+        "waiting",
+    )
 
     def __init__(self) -> None:
         #: Committed and readable.
@@ -56,6 +70,10 @@ class TenantLog:
         self._digests: dict[EntityKey, int] = {}
         #: Offset of the marker that `entities` are as of, -1 before the first.
         self.version = -1
+        #: The tenant's newest audit entry.
+        self.audit_head = GENESIS
+        #: The newest imports applied, the last one last.
+        self.imports: deque[str] = deque(maxlen=IMPORTS_KEPT)
         #: Why `entities` must not be used, None when they are sound.
         self.problem: str | None = None
 
@@ -84,8 +102,20 @@ class TenantLog:
             self._apply(key, written)
         self.waiting.clear()
         self.version = offset
+        self.imports.append(marker.import_id)
+        if marker.audit is not None:
+            self.audit_head = marker.audit
         self.problem = self._fault(marker)
         return True
+
+    def copy(self) -> TenantLog:
+        """The same, which stays as it is while this one goes on."""
+        other = TenantLog()
+        other.entities, other.unreadable = dict(self.entities), dict(self.unreadable)
+        other.waiting, other._digests = dict(self.waiting), dict(self._digests)
+        other.version, other.problem = self.version, self.problem
+        other.audit_head, other.imports = self.audit_head, self.imports.copy()
+        return other
 
     def digest_with(self, changes: Mapping[EntityKey, bytes | None]) -> str:
         """What a marker says of the committed values once these are written, None for a deletion."""

@@ -11,6 +11,7 @@ from app.decision.catalogue import check_tenant
 from app.decision.entities import DOCUMENT_KINDS, KINDS, Entity
 from app.decision.index import EntityKey
 from app.decision.problems import Problem
+from tables.catalogue_diff import EntityChange, entity_change
 from tables.catalogue_document import PROBLEMS_MAX, CatalogueInvalidError, Entry, same_content
 from tables.catalogue_log import TenantLog
 
@@ -21,7 +22,8 @@ ENTITY_MAX_BYTES = 1024 * 1024
 class ImportDiff(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What an import changed, or would change: entities by (kind in the plural, id).
 
-    `version` is the catalogue's version with the import, None when nothing was written.
+    `fields` are the changes within each updated one. `version` is the catalogue's version with the import,
+    None when nothing was written.
     """
 
     tenant: str
@@ -29,18 +31,26 @@ class ImportDiff(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     updated: tuple[EntityKey, ...] = ()
     deleted: tuple[EntityKey, ...] = ()
     unchanged: tuple[EntityKey, ...] = ()
+    fields: tuple[EntityChange, ...] = ()
     version: int | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing differs."""
+        return not (self.created or self.updated or self.deleted)
 
 
 class ImportPlan(msgspec.Struct, frozen=True):
-    """The records that an import writes, None for a deletion, and what they change.
+    """The records that a change writes, None for a deletion, and what they change.
 
-    `total` is how many entities the tenant has afterwards.
+    `total` is how many entities the tenant has afterwards; `entity` is the one that an edit of a single one
+    leaves, stored or as it was.
     """
 
     changes: Mapping[EntityKey, Entity | None]
     total: int
     diff: ImportDiff
+    entity: Entity | None = None
 
 
 def plan_import(
@@ -60,31 +70,38 @@ def plan_import(
         CatalogueInvalidError: every problem of the tenant as it would be.
     """
     wanted = _by_id(current.entities, entries)
-    after = {key: old for key, old in current.entities.items() if not (prune and key[0] in DOCUMENT_KINDS)}
+    after = {key: old for key, old in current.entities.items() if not _pruned(key, prune)}
     created: list[EntityKey] = []
     updated: list[EntityKey] = []
     unchanged: list[EntityKey] = []
     for key, entry in wanted.items():
         old = current.entities.get(key)
-        after[key] = stamped = _stamped(entry.entity, key[1], old, by, now)
-        (created if old is None else unchanged if stamped is old else updated).append(key)
-    lost = {} if prune else {key: why for key, why in current.unreadable.items() if key not in wanted}
+        after[key] = made = stamped(entry.entity, key[1], old, by, now)
+        (created if old is None else unchanged if made is old else updated).append(key)
+    lost = {
+        key: why for key, why in current.unreadable.items() if key not in wanted and not _pruned(key, prune)
+    }
     _check(tenant_id, after, wanted, lost)
     changes: dict[EntityKey, Entity | None] = {
         key: after[key] for key in wanted if after[key] is not current.entities.get(key)
     }
-    deleted = [key for key in (*current.entities, *current.unreadable) if key not in after and prune]
+    there = (*current.entities, *current.unreadable)
+    deleted = [key for key in there if key not in after and _pruned(key, prune)]
     changes |= dict.fromkeys(deleted)
-    # Records without a marker are nobody's: they must not be committed by ours.
-    changes |= {key: after.get(key) for key in current.waiting}
     diff = ImportDiff(
         tenant=tenant_id,
         created=_sorted(created),
         updated=_sorted(updated),
         deleted=_sorted(deleted),
         unchanged=_sorted(unchanged),
+        fields=tuple(entity_change(key, current.entities[key], after[key]) for key in _sorted(updated)),
     )
     return ImportPlan(changes, len(after), diff)
+
+
+def _pruned(key: EntityKey, prune: bool) -> bool:
+    """Whether an entity goes when the document does not name it; one of a kind unknown here does."""
+    return prune and (key[0] in DOCUMENT_KINDS or key[0] not in KINDS)
 
 
 def _sorted(keys: list[EntityKey]) -> tuple[EntityKey, ...]:
@@ -112,7 +129,7 @@ def _by_id(current: Mapping[EntityKey, Entity], entries: Sequence[Entry]) -> dic
     return found
 
 
-def _stamped(entity: Entity, entity_id: str, old: Entity | None, by: str, now: datetime) -> Entity:
+def stamped(entity: Entity, entity_id: str, old: Entity | None, by: str, now: datetime) -> Entity:
     """The entity as it is stored; the old one itself when it says the same."""
     entity = msgspec.structs.replace(entity, id=entity_id)
     if old is None:
@@ -148,8 +165,18 @@ def _own_problems(
     after: Mapping[EntityKey, Entity], wanted: Mapping[EntityKey, Entry], lost: Mapping[EntityKey, str]
 ) -> Iterator[Problem]:
     for key, entry in wanted.items():
-        size = len(msgspec.json.encode(after[key]))
-        if size > ENTITY_MAX_BYTES:
-            yield Problem(entry.place, f"has {size} bytes, more than {ENTITY_MAX_BYTES}")
+        yield from size_problems(entry.place, after[key])
+    yield from lost_problems(lost)
+
+
+def size_problems(place: str, entity: Entity) -> Iterator[Problem]:
+    """That an entity is too large for a record."""
+    size = len(msgspec.json.encode(entity))
+    if size > ENTITY_MAX_BYTES:
+        yield Problem(place, f"has {size} bytes, more than {ENTITY_MAX_BYTES}")
+
+
+def lost_problems(lost: Mapping[EntityKey, str]) -> Iterator[Problem]:
+    """That entities are there which this version cannot read."""
     for (kind, entity_id), reason in lost.items():
         yield Problem(f"{kind}[{entity_id}]", f"is stored in a way that this version cannot read: {reason}")

@@ -5,13 +5,15 @@ Layout, format 1; keys are UTF-8, values JSON:
     <tenant>:<kind>:<id>   {"v": 1, "importId": "...", "entity": {...}}   an entity, `kind` in the plural
     <tenant>:<kind>:<id>   no value                                        the entity is gone
     <tenant>:!commit       {"v": 1, "importId", "count", "total",          everything before it holds
-                            "digest", "at", "by"}
+                            "digest", "at", "by", "audit"}
     !barrier:<uuid>        {"v": 1}                                        read up to here: catalogue_topic
     !used:<tenant>:<key>   {"v": 1, "atMs"}                                an API key's last use: key_uses
 
 `count` is how many entities that import wrote (deletions not counted: their records expire), `total` how
-many the tenant has after it, `digest` the sum of `value_digest` over their values, in hexadecimal. A tenant's
-id has no colon and no `!`, a kind has no colon; an id may have colons. A later format raises `v`; a reader
+many the tenant has after it, `digest` the sum of `value_digest` over their values, in hexadecimal, `audit`
+the head of the tenant's audit trail as of it (`{"sequence", "hash"}`; older versions do not know it and must
+not write any more: the trail would begin anew). A tenant's id has no colon and no `!`, a kind has no colon;
+an id may have colons. A later format raises `v`; a reader
 that meets a higher one than its own keeps what it has.
 """
 
@@ -25,6 +27,7 @@ import msgspec
 
 from app.decision.entities import KINDS, Entity
 from app.decision.index import EntityKey
+from tables.audit_records import ChainHead
 
 FORMAT = 1
 BARRIER = b"!barrier:"
@@ -41,7 +44,10 @@ class UnreadableRecordError(ValueError):
 
 
 class Marker(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """An import's commit: its id, the entities it wrote, those the tenant has now, when and by whom."""
+    """An import's commit: its id, the entities it wrote, those the tenant has now, when and by whom.
+
+    `audit` is the newest audit entry of the tenant, those of this import included.
+    """
 
     v: int = FORMAT
     import_id: str
@@ -50,6 +56,7 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     digest: str
     at: datetime
     by: str
+    audit: ChainHead | None = None
 
 
 class RecordKey(msgspec.Struct, frozen=True):

@@ -55,36 +55,52 @@ class CatalogueFeed:
         return list(found.get(self._partition, ()))
 
     async def write_barrier(self) -> bytes:
-        """The key of a barrier that is on the topic now.
-
-        Raises:
-            aiokafka.errors.KafkaError, TimeoutError: not acknowledged; it may be there all the same.
-        """
-        key = BARRIER + uuid.uuid4().hex.encode()
-        await self._write(key, b'{"v":1}')
+        """The key of a barrier that is on the topic now; raises as of the function of this name."""
+        key = new_barrier()
+        await write_barrier(self._settings, key)
         return key
 
     async def remove_barrier(self, key: bytes) -> None:
-        """Take a barrier away again. One that stays harms nothing, so trouble is only logged."""
-        try:
-            await self._write(key, None)
-        except (KafkaError, TimeoutError) as error:
-            log.warning("a barrier stays on the catalogue's topic", key=key.decode(), error=repr(error))
+        """As of the function of this name."""
+        await remove_barrier(self._settings, key)
 
-    async def _write(self, key: bytes, value: bytes | None) -> None:
-        timeout_ms = self._settings.publish_timeout_ms
-        producer = AIOKafkaProducer(
-            bootstrap_servers=list(self._settings.bootstrap_servers),
-            client_id=f"{self._settings.app_id}-catalog-barrier",
-            acks="all",
-            request_timeout_ms=timeout_ms,
-        )
-        try:
-            async with asyncio.timeout(timeout_ms / 1000):
-                await producer.start()
-                await producer.send_and_wait(self._partition.topic, value, key, partition=0)
-        finally:
-            await producer.stop()
+
+def new_barrier() -> bytes:
+    """The key of a barrier of one's own."""
+    return BARRIER + uuid.uuid4().hex.encode()
+
+
+async def write_barrier(settings: Settings, key: bytes) -> None:
+    """Put a barrier on the topic.
+
+    Raises:
+        aiokafka.errors.KafkaError, TimeoutError: not acknowledged; it may be there all the same.
+    """
+    await _write(settings, key, b'{"v":1}')
+
+
+async def remove_barrier(settings: Settings, key: bytes) -> None:
+    """Take a barrier away again. One that stays harms nothing, so trouble is only logged."""
+    try:
+        await _write(settings, key, None)
+    except (KafkaError, TimeoutError) as error:
+        log.warning("a barrier stays on the catalogue's topic", key=key.decode(), error=repr(error))
+
+
+async def _write(settings: Settings, key: bytes, value: bytes | None) -> None:
+    timeout_ms = settings.publish_timeout_ms
+    producer = AIOKafkaProducer(
+        bootstrap_servers=list(settings.bootstrap_servers),
+        client_id=f"{settings.app_id}-catalog-barrier",
+        acks="all",
+        request_timeout_ms=timeout_ms,
+    )
+    try:
+        async with asyncio.timeout(timeout_ms / 1000):
+            await producer.start()
+            await producer.send_and_wait(topic_names(settings.app_id)[CATALOG], value, key, partition=0)
+    finally:
+        await producer.stop()
 
 
 @asynccontextmanager

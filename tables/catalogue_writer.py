@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -12,11 +11,12 @@ import msgspec
 from app.decision.entities import Entity
 from app.decision.index import EntityKey
 from config.settings import Settings
-from tables.catalogue_commit import Record, begin_commit
+from tables.audit_actor import cli_actor
+from tables.catalogue_change import Order, change_of
+from tables.catalogue_commit import begin_commit
 from tables.catalogue_document import Entry
 from tables.catalogue_log import TenantLog
 from tables.catalogue_plan import ImportDiff, ImportPlan, plan_import
-from tables.catalogue_records import Marker, encode_entity, encode_marker, entity_key, marker_key
 from tables.catalogue_topic import CatalogueReadError, read_to_now
 
 
@@ -25,7 +25,7 @@ def _now() -> datetime:
 
 
 class CatalogueWriter:
-    """Imports and reads tenants' catalogues. The topic must exist.
+    """Imports and reads tenants' catalogues. The topics must exist.
 
     Imports of one writer run one after the other; those of several writers fence each other on Kafka.
 
@@ -47,7 +47,7 @@ class CatalogueWriter:
         Args:
             tenant_id: whose catalogue it is.
             entries: the entities it shall have, each right by itself; see `read_document`.
-            by: who imports, for `createdBy` and the marker.
+            by: who imports, for `createdBy`, the marker and the audit trail.
             prune: delete what is not among them; otherwise it stays.
 
         Raises:
@@ -62,8 +62,9 @@ class CatalogueWriter:
             plan = await self._plan(tenant_id, current, entries, by, prune)
             if not plan.changes:
                 return plan.diff
-            records = await asyncio.to_thread(_records, tenant_id, current, plan, by, self._clock())
-            version = await commit.write(records)
+            order = Order(actor=cli_actor(by), at=self._clock())
+            change = await asyncio.to_thread(change_of, tenant_id, current, plan, order)
+            version = await commit.write(change.catalogue, change.audit)
             return msgspec.structs.replace(plan.diff, version=version)
 
     async def preview(
@@ -92,21 +93,3 @@ class CatalogueWriter:
 
     async def _current(self, tenant_id: str) -> TenantLog:
         return (await read_to_now(self._settings)).tenant(tenant_id)
-
-
-def _records(tenant_id: str, current: TenantLog, plan: ImportPlan, by: str, at: datetime) -> list[Record]:
-    import_id = uuid.uuid4().hex
-    values = {
-        key: None if entity is None else encode_entity(import_id, entity)
-        for key, entity in plan.changes.items()
-    }
-    marker = Marker(
-        import_id=import_id,
-        count=sum(value is not None for value in values.values()),
-        total=plan.total,
-        digest=current.digest_with(values),
-        at=at,
-        by=by,
-    )
-    records: list[Record] = [(entity_key(tenant_id, key), value) for key, value in values.items()]
-    return [*records, (marker_key(tenant_id), encode_marker(marker))]

@@ -65,6 +65,22 @@ class BodyType(Generic[S]):
         return msgspec.convert(fitting, self._kind), problems
 
 
+def read_object(body: bytes, depth_max: int = DEPTH_MAX) -> dict[str, Any]:
+    """The body's JSON object, of any fields, at most so many levels deep.
+
+    Raises:
+        ApiError: 400 when it is no JSON object.
+    """
+    try:
+        value = _any.decode(body)
+        _check_strictly(body, depth_max)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise _malformed(body, error, depth_max) from error
+    if not isinstance(value, dict):
+        raise invalid((Problem("", "must be a JSON object"),))
+    return value
+
+
 def top_field(path: str) -> str:
     """The body's own field that a path lies in: `data` for `data.items[0]`."""
     return path.partition(".")[0].partition("[")[0]
@@ -87,17 +103,17 @@ def one_value(named: Sequence[tuple[str, Any]], problems: list[Problem]) -> Any:
     return first
 
 
-async def read_body(request: web.Request, limit_bytes: int) -> bytes:
-    """The request's body.
+async def read_body(request: web.Request, limit_bytes: int, other_types: tuple[str, ...] = ()) -> bytes:
+    """The request's body: JSON, or one of the other media types.
 
     Raises:
-        ApiError: 413 past the limit, whatever was announced; 415 when it is not said to be JSON; 400 when
-            it breaks off.
+        ApiError: 413 past the limit, whatever was announced; 415 when it is said to be something else; 400
+            when it breaks off.
     """
     announced = request.content_length
     if announced is not None and announced > limit_bytes:
         raise too_large(limit_bytes)
-    if not _is_json(request):
+    if not (_is_json(request) or _is_other(request, other_types)):
         raise unsupported_media_type()
     content = request.content
     if not content.is_eof():
@@ -144,16 +160,20 @@ def _is_json(request: web.Request) -> bool:
     return charset is None or charset.lower() in ("utf-8", "utf8", "us-ascii")
 
 
-def _check_strictly(body: bytes) -> None:
+def _is_other(request: web.Request, types: tuple[str, ...]) -> bool:
+    return request.content_type != "application/json" and request.content_type in types
+
+
+def _check_strictly(body: bytes, depth_max: int = DEPTH_MAX) -> None:
     """Raises ValueError or RecursionError for what msgspec lets by: a name twice, deep nesting."""
     document = _unique.decode(body.decode())
-    if body.count(b"{") + body.count(b"[") > DEPTH_MAX:
-        _check_depth(document)
+    if body.count(b"{") + body.count(b"[") > depth_max:
+        _check_depth(document, depth_max)
 
 
-def _check_depth(document: object) -> None:
+def _check_depth(document: object, depth_max: int) -> None:
     level = [document]
-    for _ in range(DEPTH_MAX + 1):
+    for _ in range(depth_max + 1):
         below: list[object] = []
         for value in level:
             if isinstance(value, dict):
@@ -175,13 +195,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _malformed(body: bytes, error: Exception) -> ApiError:
+def _malformed(body: bytes, error: Exception, depth_max: int = DEPTH_MAX) -> ApiError:
     if not body.strip():
         message = "is empty; send a JSON object"
     elif isinstance(error, DuplicateNameError):
         message = str(error)
     elif isinstance(error, RecursionError):
-        message = f"is nested deeper than {DEPTH_MAX} levels"
+        message = f"is nested deeper than {depth_max} levels"
     else:
         message = malformed_message(error)
     return invalid((Problem("", message),))

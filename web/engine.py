@@ -9,6 +9,7 @@ from app.decision.catalogue import CatalogSnapshot
 from app.decision.scoring.breaker import Breakers
 from config.metrics import Metrics
 from config.settings import Settings
+from tables.catalogue_desk import Desk
 from tables.key_uses import KeyUses
 from tables.partitions import Partitions
 from tables.publisher import Publisher
@@ -25,8 +26,8 @@ class Engine:
     12 fresh hexadecimal digits; `lease_holds` says whether the group counts this worker as a member for sure,
     so that its state may be answered from; `owners` is the worker URL of each partition, as the group has it;
     `standbys` are the partitions copied here, None for a copy that is not open now; `scoreboard` is what is
-    known across customers; `key_uses` is when API keys were used;
-    `latency_budgets` are the overruns of this worker's flows, `breakers` those of its models.
+    known across customers; `key_uses` is when API keys were used; `desk` changes catalogues, on the owner of
+    partition 0; `latency_budgets` are the overruns of this worker's flows, `breakers` those of its models.
     """
 
     settings: Settings
@@ -34,6 +35,7 @@ class Engine:
     publisher: Publisher
     catalogue: Callable[[], CatalogSnapshot]
     catalogue_ready: Callable[[], bool]
+    desk: Desk
     scoreboard: Scoreboard
     lease_holds: Callable[[], bool]
     owners: Callable[[], Mapping[int, str]]

@@ -42,6 +42,14 @@ def page(call: Call, problems: list[Problem]) -> tuple[int, int]:
     return limit, _whole(said, "offset", 0, OFFSET_MAX, 0, problems)
 
 
+def flag(said: Mapping[str, str], name: str, problems: list[Problem]) -> bool:
+    """Whether a parameter is `true`; it is not when left out. `problems` is added to."""
+    text = said.get(name, "false")
+    if text not in ("true", "false"):
+        problems.append(Problem(name, "must be true or false"))
+    return text == "true"
+
+
 def _whole(
     said: Mapping[str, str], name: str, least: int, most: int, default: int, problems: list[Problem]
 ) -> int:

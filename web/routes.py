@@ -6,9 +6,11 @@ import faust
 from faust.web.base import BlueprintManager
 
 from web.auth import authenticator_of, voucher_of
+from web.catalogue_documents import CatalogueExportView, CatalogueImportView
 from web.customers import CustomerView
 from web.eligibility import EligibilityView
 from web.engine import Engine
+from web.entities import ENTITY_VIEWS
 from web.experiments import ExperimentResultsView
 from web.forwarding import Forwarder
 from web.ingest import IngestView
@@ -31,6 +33,9 @@ VIEWS: tuple[type[ApiView], ...] = (
     TracesView,
     SimulateView,
     ExperimentResultsView,
+    *ENTITY_VIEWS,
+    CatalogueExportView,
+    CatalogueImportView,
     HealthView,
     ReadyView,
     MetricsView,

@@ -117,6 +117,8 @@ class ApiView(View):
     authenticator: ClassVar[Authenticator]
     #: What each method is and who may call it; HEAD is GET. None are needed where no key is.
     operations: ClassVar[Mapping[str, Operation]] = {}
+    #: The longest body, bytes; None is what the settings say for all.
+    body_limit_bytes: ClassVar[int | None] = None
     #: For operators: without a key or tenant, and answered under overload too.
     operational: ClassVar[bool] = False
 
@@ -188,7 +190,8 @@ class ApiView(View):
         check_access(caller, self._operations[method])
         body = b""
         if method in _WITH_BODY:
-            body = await read_body(request, self.engine.settings.body_limit_bytes)
+            limit_bytes = self.body_limit_bytes or self.engine.settings.body_limit_bytes
+            body = await read_body(request, limit_bytes, self._operations[method].body_types)
         call = Call(request, own_id, caller, body)
         try:
             return await handler(call)

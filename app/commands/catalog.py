@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from app.commands.catalog_summary import json_of, summary_of
+
 if TYPE_CHECKING:
     from app.decision.problems import Problem
     from config.settings import Settings
@@ -22,6 +24,7 @@ T = TypeVar("T")
 
 BAD_DOCUMENT = 2
 BROKER_TROUBLE = 1
+DIFFERENT = 1
 DEFAULT_TENANT = "demo"
 #: A person waits for the answer: shorter than a worker's start.
 _BROKER_TIMEOUT_MS = 10_000
@@ -57,17 +60,44 @@ def import_command(
       offertide catalog import shop.yaml --tenant acme --dry-run
       offertide catalog import shop.json --prune --json
     """
-    from tables.catalogue_document import CatalogueInvalidError, read_document
-    from tables.catalogue_yaml import SIZE_MAX
+    from tables.catalogue_document import CatalogueInvalidError
 
     settings = _settings()
     try:
-        document = read_document(file.read(SIZE_MAX + 1))
-        tenant_id = _tenant(tenant or document.tenant_id or DEFAULT_TENANT)
+        tenant_id, document = _document(file, tenant)
         diff = _run(_import(settings, tenant_id, document, dry_run=dry_run, prune=prune))
     except CatalogueInvalidError as error:
         _refuse(error.problems, as_json)
-    click.echo(_json(diff, dry_run) if as_json else _summary(diff, dry_run))
+    click.echo(json_of(diff, dry_run) if as_json else summary_of(diff, dry_run))
+
+
+@catalog.command("diff")
+@click.argument("file", type=click.File("rb"))
+@click.option("--tenant", help=f"Whose catalogue it is; default: what the file says, else {DEFAULT_TENANT}.")
+@click.option("--prune", is_flag=True, help="Count what the file does not name as deleted.")
+@click.option("--json", "as_json", is_flag=True, help="Print the changes, or the problems, as JSON.")
+def diff_command(file: click.utils.LazyFile, tenant: str | None, prune: bool, as_json: bool) -> None:
+    """Show what importing FILE would change, field by field. FILE is YAML or JSON, - is stdin.
+
+    \b
+    Exit codes, as those of diff: 0 nothing would change, 1 something would, 2 trouble.
+
+    \b
+    Examples:
+      offertide catalog diff shop.yaml --tenant acme
+      offertide catalog diff shop.yaml --prune --json
+    """
+    from tables.catalogue_document import CatalogueInvalidError
+
+    settings = _settings()
+    try:
+        tenant_id, document = _document(file, tenant)
+        work = _import(settings, tenant_id, document, dry_run=True, prune=prune)
+        diff = _run(work, trouble=BAD_DOCUMENT)
+    except CatalogueInvalidError as error:
+        _refuse(error.problems, as_json)
+    click.echo(json_of(diff, dry_run=True) if as_json else summary_of(diff, dry_run=True))
+    sys.exit(0 if diff.empty else DIFFERENT)
 
 
 @catalog.command("export")
@@ -96,11 +126,20 @@ def export_command(tenant: str, form: str | None, output: str | None) -> None:
         _fail(f"{output} cannot be written: {error.strerror}", BAD_DOCUMENT)
 
 
+def _document(file: click.utils.LazyFile, tenant: str | None) -> tuple[str, Document]:
+    """The file's document and whose catalogue it is."""
+    from tables.catalogue_document import read_document
+    from tables.catalogue_yaml import SIZE_MAX
+
+    document = read_document(file.read(SIZE_MAX + 1))
+    return _tenant(tenant or document.tenant_id or DEFAULT_TENANT), document
+
+
 async def _import(
     settings: Settings, tenant_id: str, document: Document, *, dry_run: bool, prune: bool
 ) -> ImportDiff:
     from app.provision import ensure_topics, topic_exists, wait_for_broker
-    from config.topics import CATALOG
+    from config.topics import AUDIT, CATALOG
     from tables.catalogue_log import TenantLog
     from tables.catalogue_plan import plan_import
     from tables.catalogue_writer import CatalogueWriter
@@ -109,7 +148,7 @@ async def _import(
     await wait_for_broker(settings)
     if dry_run and not await topic_exists(settings, CATALOG):
         return plan_import(tenant_id, TenantLog(), document.entries, by, datetime.now(UTC), prune).diff
-    await ensure_topics(settings, only=[CATALOG])
+    await ensure_topics(settings, only=[CATALOG, AUDIT])
     writer = CatalogueWriter(settings)
     change = writer.preview if dry_run else writer.import_tenant
     return await change(tenant_id, document.entries, by, prune=prune)
@@ -126,7 +165,7 @@ async def _read(settings: Settings, tenant_id: str) -> Any:
     return await CatalogueWriter(settings).read_tenant(tenant_id)
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
+def _run(work: Coroutine[Any, Any, T], trouble: int = BROKER_TROUBLE) -> T:
     """What the work returns; trouble with the brokers ends the program with one sentence."""
     from app.provision import ProvisionError
     from tables.catalogue_commit import CatalogueWriteError
@@ -135,7 +174,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
     except (ProvisionError, CatalogueReadError, CatalogueWriteError) as error:
-        _fail(str(error), BROKER_TROUBLE)
+        _fail(str(error), trouble)
 
 
 def _settings() -> Settings:
@@ -192,33 +231,3 @@ def _refuse(problems: list[Problem], as_json: bool) -> NoReturn:
 def _fail(sentence: str, code: int) -> NoReturn:
     click.echo(sentence, err=True)
     sys.exit(code)
-
-
-def _json(diff: ImportDiff, dry_run: bool) -> str:
-    import msgspec
-
-    from tables.catalogue_yaml import json_text
-
-    shown: dict[str, Any] = msgspec.to_builtins(diff)
-    for name in ("created", "updated", "deleted", "unchanged"):
-        shown[name] = [{"kind": kind, "id": entity_id} for kind, entity_id in shown[name]]
-    return json_text({**shown, "dryRun": dry_run}).rstrip()
-
-
-def _summary(diff: ImportDiff, dry_run: bool) -> str:
-    lines = [
-        f"  {sign} {kind}[{entity_id}]"
-        for sign, keys in (("+", diff.created), ("~", diff.updated), ("-", diff.deleted))
-        for kind, entity_id in keys
-    ]
-    counts = (
-        f"{len(diff.created)} created, {len(diff.updated)} updated, {len(diff.deleted)} deleted, "
-        f"{len(diff.unchanged)} unchanged"
-    )
-    if dry_run:
-        end = " (dry run: nothing was changed)"
-    elif diff.version is None:
-        end = " (nothing was written)"
-    else:
-        end = f", version {diff.version}"
-    return "\n".join([*lines, f"{diff.tenant}: {counts}{end}"])

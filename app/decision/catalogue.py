@@ -231,6 +231,10 @@ class CatalogSnapshot:
         """The tenants that have a catalogue, in order."""
         return tuple(sorted(self._tenants))
 
+    def at_version(self, version: int) -> CatalogSnapshot:
+        """The same as of a version that changed nothing."""
+        return CatalogSnapshot(version, self._tenants)
+
     def with_changes(
         self, tenant_id: str, changes: Mapping[EntityKey, Entity | None], version: int
     ) -> CatalogSnapshot:

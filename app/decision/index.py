@@ -78,6 +78,10 @@ class EntityIndex:
         """The entities of a kind, by id."""
         return [entity for entity in self._kinds.get(kind, {}).values() if isinstance(entity, cls)]
 
+    def ids(self, kind: str) -> list[str]:
+        """The ids of a kind, in order."""
+        return list(self._kinds.get(kind, ()))
+
     def offer(self, reference: str | None) -> Offer | None:
         """The offer with this id or key."""
         return self.find("offers", reference, Offer)

@@ -12,7 +12,7 @@ from app.decision.catalogue import CatalogSnapshot
 from app.provision import ensure_topics
 from config.metrics import new_metrics
 from config.settings import Settings
-from config.topics import CATALOG
+from config.topics import AUDIT, CATALOG
 from tables.catalogue_document import Entry, read_document
 from tests.kafka.broker import Broker
 
@@ -31,7 +31,7 @@ def settings_for(broker: Broker, app_id: str, partitions: int = 2) -> Settings:
 
 async def with_topic(settings: Settings) -> Settings:
     """The settings, once the catalogue's topic exists."""
-    await ensure_topics(settings, only=[CATALOG])
+    await ensure_topics(settings, only=[CATALOG, AUDIT])
     return settings
 
 

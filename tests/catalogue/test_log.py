@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from app.decision.entities import Category, Entity
 from app.decision.index import EntityKey
+from tables.audit_records import ChainHead
 from tables.catalogue_log import CatalogueLog
 from tables.catalogue_records import (
     BARRIER,
@@ -188,8 +189,11 @@ def test_the_bytes_of_format_1() -> None:
         b'{"v":1,"importId":"i1","count":1,"total":2,"digest":"00ff","at":"2026-01-01T00:00:00Z","by":"anna"}'
     )
     assert marker_key("demo") == b"demo:!commit"
-    assert encode_marker(marker) == value
     assert decode_marker(value) == marker
+    marker = msgspec.structs.replace(marker, audit=ChainHead(7, "ab" * 32))
+    audited = value[:-1] + b',"audit":{"sequence":7,"hash":"' + b"ab" * 32 + b'"}}'
+    assert encode_marker(marker) == audited
+    assert decode_marker(audited) == marker
 
 
 def test_keys_are_read_back() -> None:

@@ -196,13 +196,12 @@ async def test_a_reader_outlives_its_broker(own_cluster: KafkaCluster, app_id: s
 async def test_a_broker_that_dies_under_a_writer_is_an_error_and_no_hang(
     own_cluster: KafkaCluster, app_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tables.catalogue_commit._WRITE_TIMEOUT_S", 2.0)
     monkeypatch.setattr("tables.catalogue_commit._ABORT_TIMEOUT_S", 1.0)
     settings = await with_topic(settings_for(Broker(own_cluster.bootstrap, "kafka"), app_id))
     async with asyncio.timeout(15), begin_commit(settings) as commit:
         own_cluster.kill(1)
         with pytest.raises(CatalogueWriteError) as caught:
-            await commit.write([(marker_key("demo"), b"{}")])
+            await commit.write([(marker_key("demo"), b"{}")], timeout_s=2.0)
     assert caught.value.certain
     with pytest.raises(CatalogueWriteError, match="no import can begin"):
         await CatalogueWriter(settings).import_tenant("demo", shop(1), "test")

@@ -25,6 +25,7 @@ from tests.log_model.clients import Network
 from tests.log_model.clock import VirtualLoop
 from tests.log_model.log import Log
 from tests.log_model.shop import APP_ID, PARTITIONS, TENANT, TOPICS
+from tests.web.desk import MemoryDesk
 from web.deciding import log_decision, make_decision
 from web.engine import Engine
 from web.errors import ApiError
@@ -107,6 +108,7 @@ class Worker:
             publisher=self.publisher,
             catalogue=lambda: catalogue,
             catalogue_ready=lambda: True,
+            desk=MemoryDesk(lambda snapshot: None),
             scoreboard=Scoreboard(),
             lease_holds=self.feed.member.is_set,
             owners=dict,

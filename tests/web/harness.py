@@ -25,6 +25,7 @@ from tables.routing import partition_of
 from tables.scoreboard import Scoreboard
 from tables.standby import Standby
 from tables.store import PartitionStore, StoreMemory
+from tests.web.desk import MemoryDesk
 from web.engine import Engine
 from web.routes import mount
 
@@ -99,6 +100,7 @@ class Worker:
         )
         self.catalogue = snapshot()
         self.catalogue_ready = True
+        self.desk = MemoryDesk(self._show)
         self.scoreboard = Scoreboard()
         self.scoreboard.read()
         self.leased = True
@@ -114,6 +116,7 @@ class Worker:
             publisher=self.publisher,
             catalogue=lambda: self.catalogue,
             catalogue_ready=lambda: self.catalogue_ready,
+            desk=self.desk,
             scoreboard=self.scoreboard,
             lease_holds=lambda: self.leased,
             owners=lambda: self.owners,
@@ -123,6 +126,9 @@ class Worker:
             clock_ms=lambda: self.now_ms,
             chance=lambda: f"{next(chances):012x}",
         )
+
+    def _show(self, catalogue: CatalogSnapshot) -> None:
+        self.catalogue = catalogue
 
     def own_all(self) -> Self:
         """Own every partition, each with an empty store, and ready."""

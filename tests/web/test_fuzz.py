@@ -75,6 +75,14 @@ class Served:
     def answer(self, method: str, path: str | URL, **request: Any) -> tuple[int, Any]:
         return self._loop.run_until_complete(self._answer(method, path, **request))
 
+    def answer_any(self, method: str, path: str | URL, **request: Any) -> tuple[int, Any]:
+        """As `answer`, of what may answer without a body: None then."""
+        return self._loop.run_until_complete(self._answer_any(method, path, **request))
+
+    async def _answer_any(self, method: str, path: str | URL, **request: Any) -> tuple[int, Any]:
+        async with self._client.request(method, path, **request) as response:
+            return response.status, await response.json() if await response.read() else None
+
     async def _answer(self, method: str, path: str | URL, **request: Any) -> tuple[int, Any]:
         async with self._client.request(method, path, **request) as response:
             assert response.content_type == "application/json"
