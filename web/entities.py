@@ -46,10 +46,26 @@ PREFIXES: Mapping[str, str] = {
 }
 
 
-class EntitiesView(ApiView):
-    """All entities of a kind."""
+class KindView(ApiView):
+    """What both views of a kind have."""
 
     kind: ClassVar[str]
+
+    def shown(self, call: Call, entity: Entity) -> object:
+        """The entity as it is answered."""
+        return entity
+
+    def answer(self, call: Call, entity: Entity | None, status: int) -> Answer:
+        """The answer that shows an entity, with its version and, a new one, where it is."""
+        assert entity is not None, "an edit of one entity leaves one"
+        headers = {"ETag": etag(entity)}
+        if status == 201:
+            headers["Location"] = f"/api/v1/{self.kind}/{entity.id}"
+        return Answer(encode(self.shown(call, entity)), status, headers)
+
+
+class EntitiesView(KindView):
+    """All entities of a kind."""
 
     async def get(self, call: Call) -> Answer:
         problems: list[Problem] = []
@@ -62,7 +78,8 @@ class EntitiesView(ApiView):
         if problems:
             raise invalid(problems)
         found = [one for one in self._all(call) if _is_listed(one, status, archived)]
-        return Answer(encode({plural(self.kind): found[offset : offset + limit], "total": len(found)}))
+        shown = [self.shown(call, one) for one in found[offset : offset + limit]]
+        return Answer(encode({plural(self.kind): shown, "total": len(found)}))
 
     async def post(self, call: Call) -> Answer:
         draft = read_new(self.kind, call.body, call.headers, by(call))
@@ -71,7 +88,7 @@ class EntitiesView(ApiView):
         made = await commit(
             self.engine, call, lambda current, now: plan_create(tenant_id, current, draft, new_id, now)
         )
-        return _answer(self.kind, made.entity, 201)
+        return self.answer(call, made.entity, 201)
 
     def _all(self, call: Call) -> list[Entity]:
         """The tenant's entities of the kind as they were written, by id."""
@@ -79,10 +96,8 @@ class EntitiesView(ApiView):
         return [catalogue.entities[self.kind, entity_id] for entity_id in catalogue.ids(self.kind)]
 
 
-class EntityView(ApiView):
+class EntityView(KindView):
     """One entity, by id or key."""
-
-    kind: ClassVar[str]
 
     async def get(self, call: Call) -> Answer:
         reference = call.path["id"]
@@ -90,7 +105,7 @@ class EntityView(ApiView):
         entity_id = catalogue.id_of(self.kind, reference)
         if entity_id is None:
             raise not_found(f"There is no {reference[:128]} among the {self.kind}.")
-        return _answer(self.kind, catalogue.entities[self.kind, entity_id], 200)
+        return self.answer(call, catalogue.entities[self.kind, entity_id], 200)
 
     async def put(self, call: Call) -> Answer:
         tenant_id, reference = call.tenant_id, call.path["id"]
@@ -100,7 +115,7 @@ class EntityView(ApiView):
             call,
             lambda current, now: plan_replace(tenant_id, current, draft, reference, expected, now),
         )
-        return _answer(self.kind, made.entity, 200)
+        return self.answer(call, made.entity, 200)
 
     async def delete(self, call: Call) -> Answer:
         tenant_id, reference = call.tenant_id, call.path["id"]
@@ -142,11 +157,3 @@ def _is_listed(entity: Entity, status: str | None, archived: bool) -> bool:
     if status is not None:
         return entity.status == status
     return archived or entity.status != "archived"
-
-
-def _answer(kind: str, entity: Entity | None, status: int) -> Answer:
-    assert entity is not None, "an edit of one entity leaves one"
-    headers = {"ETag": etag(entity)}
-    if status == 201:
-        headers["Location"] = f"/api/v1/{kind}/{entity.id}"
-    return Answer(encode(entity), status, headers)

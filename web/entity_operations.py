@@ -19,11 +19,11 @@ ADMINS_KINDS = frozenset({"contact-policies", "tenant-settings"})
 UNSCOPED_KINDS = frozenset({"tenant-settings"})
 
 IF_MATCH = "If-Match"
-_VERSION = Parameter(
+VERSION = Parameter(
     IF_MATCH, str, "The version that shall be changed; 409 when it is another.", place="header"
 )
-_STATUS = Parameter("status", Status, "Only entities of this status.")
-_ARCHIVED = Parameter("includeArchived", bool, "List archived ones too.")
+STATUS = Parameter("status", Status, "Only entities of this status.")
+ARCHIVED = Parameter("includeArchived", bool, "List archived ones too.")
 
 
 def plural(kind: str) -> str:
@@ -40,7 +40,7 @@ def many_operations(kind: str) -> Mapping[str, Operation]:
             Role.VIEWER,
             areas("catalogue"),
             answer=_list_type(kind),
-            parameters=(LIMIT, OFFSET, _STATUS, _ARCHIVED),
+            parameters=(LIMIT, OFFSET, STATUS, ARCHIVED),
         ),
         "POST": Operation(
             f"Add one of the {kind}.",
@@ -70,7 +70,7 @@ def one_operations(kind: str) -> Mapping[str, Operation]:
             _writers_areas(kind),
             body=KINDS[kind],
             answer=KINDS[kind],
-            parameters=(_VERSION,),
+            parameters=(VERSION,),
             errors=(404, 409),
         ),
         "DELETE": Operation(
@@ -78,7 +78,7 @@ def one_operations(kind: str) -> Mapping[str, Operation]:
             Role.ADMIN,
             _writers_areas(kind),
             statuses={204: "Deleted."},
-            parameters=(_VERSION,),
+            parameters=(VERSION,),
             errors=(404, 409),
         ),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faust
 from faust.web.base import BlueprintManager
 
+from web.api_keys import ApiKeysView, ApiKeyView, RotateKeyView
 from web.auth import authenticator_of, voucher_of
 from web.catalogue_documents import CatalogueExportView, CatalogueImportView
 from web.customers import CustomerView
@@ -34,6 +35,9 @@ VIEWS: tuple[type[ApiView], ...] = (
     SimulateView,
     ExperimentResultsView,
     *ENTITY_VIEWS,
+    ApiKeysView,
+    ApiKeyView,
+    RotateKeyView,
     CatalogueExportView,
     CatalogueImportView,
     HealthView,
