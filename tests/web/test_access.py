@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import pytest_asyncio
 
 from tests.web.harness import TENANT, Client, Worker, running
 from tests.web.keyed import KEYED, give_key
@@ -43,13 +43,17 @@ ROUTES = [
 routes = pytest.mark.parametrize("route", ROUTES, ids=[f"{one.method} {one.path}" for one in ROUTES])
 
 
-@pytest.fixture
-def worker(tmp_path: Path) -> Iterator[Worker]:
-    with running(tmp_path / "keyed", **KEYED) as one:
+#: One worker serves all: the table has hundreds of entries.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    with running(tmp_path_factory.mktemp("keyed"), **KEYED) as one:
         yield one
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def client(worker: Worker) -> AsyncIterator[Client]:
     async with worker.client("keyed") as one:
         yield one
@@ -102,11 +106,11 @@ async def test_another_tenants_key_is_refused_for_this_tenant(
     assert await ask(client, route, headers) == (403, "FORBIDDEN")
 
 
-def test_only_what_operators_look_at_is_open() -> None:
+async def test_only_what_operators_look_at_is_open() -> None:
     assert {view.view_path for view in VIEWS if view.operational} <= OPEN
 
 
-def test_a_view_that_does_not_say_who_may_call_it_is_not_mounted(worker: Worker) -> None:
+async def test_a_view_that_does_not_say_who_may_call_it_is_not_mounted(worker: Worker) -> None:
     class Silent(ApiView):
         view_path = "/api/v1/silent"
         engine = worker.engine
