@@ -164,7 +164,9 @@ class ApiView(View):
         finally:
             traffic.in_flight -= 1
         self._count(request.method, answer.status, time.perf_counter() - started_s)
-        headers = CIMultiDict({"Content-Type": answer.content_type, REQUEST_ID: own_id})
+        headers = CIMultiDict({REQUEST_ID: own_id})
+        if answer.status != 204:
+            headers["Content-Type"] = answer.content_type
         if answer.headers:
             headers.update(answer.headers)
         response = web.Response(body=answer.body, status=answer.status, headers=headers)
