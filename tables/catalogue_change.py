@@ -20,7 +20,7 @@ from tables.catalogue_plan import ImportPlan
 from tables.catalogue_records import Marker, encode_entity, encode_marker, entity_key, marker_key
 
 #: Names of fields that the audit trail never shows, wherever they stand; by kind.
-_SECRETS = {"api-keys": frozenset({"hash", "keyHash", "previousHash", "previousKeyHash", "secret"})}
+_SECRETS = {"api-keys": frozenset({"digest"})}
 #: What it shows instead.
 HIDDEN = "(secret)"
 
