@@ -11,7 +11,7 @@ from tables.audit_records import GENESIS, BrokenEntryError, ChainHead, decode_en
 class Chain:
     """One tenant's chain as far as it was read."""
 
-    __slots__ = ("breaks", "head", "problem")
+    __slots__ = ("breaks", "head", "last_break", "problem")
 
     def __init__(self) -> None:
         self.head = GENESIS
@@ -19,6 +19,7 @@ class Chain:
         self.problem: str | None = None
         #: How many breaks there were.
         self.breaks = 0
+        self.last_break = ""
 
     def follow(self, entry: Mapping[str, Any]) -> None:
         """Take in the next entry; its own hash was checked."""
@@ -32,6 +33,7 @@ class Chain:
     def broken(self, why: str) -> None:
         """Note a break; reading goes on behind it."""
         self.breaks += 1
+        self.last_break = why
         self.problem = self.problem or why
 
     def fault(self, head: ChainHead) -> str | None:
@@ -53,6 +55,8 @@ class Chains:
 
     def __init__(self) -> None:
         self._chains: dict[str, Chain] = {}
+        #: The tenant and the break that the last record showed.
+        self.newly_broken: str | None = None
 
     def of(self, tenant_id: str) -> Chain:
         """A tenant's chain; an empty one for an unknown tenant."""
@@ -68,15 +72,22 @@ class Chains:
         """The tenant and the entry of the next record; no entry where there is none to be read."""
         tenant_id = (key or b"").decode(errors="replace")
         chain = self._chains.setdefault(tenant_id, Chain())
+        before = chain.breaks
+        try:
+            return tenant_id, self._checked(tenant_id, chain, value)
+        finally:
+            self.newly_broken = f"{tenant_id}: {chain.last_break}" if chain.breaks > before else None
+
+    def _checked(self, tenant_id: str, chain: Chain, value: bytes | None) -> dict[str, Any] | None:
         try:
             entry = decode_entry(value)
         except BrokenEntryError as error:
             chain.broken(str(error))
-            return tenant_id, None
+            return None
         if entry.get("tenant") != tenant_id:
             chain.broken(f"entry {entry['sequence']} is another tenant's")
         chain.follow(entry)
-        return tenant_id, entry
+        return entry
 
     @property
     def problem(self) -> str | None:

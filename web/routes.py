@@ -5,6 +5,7 @@ from __future__ import annotations
 import faust
 from faust.web.base import BlueprintManager
 
+from web.audit import AuditView
 from web.auth import authenticator_of, voucher_of
 from web.customers import CustomerView
 from web.eligibility import EligibilityView
@@ -31,6 +32,7 @@ VIEWS: tuple[type[ApiView], ...] = (
     TracesView,
     SimulateView,
     ExperimentResultsView,
+    AuditView,
     HealthView,
     ReadyView,
     MetricsView,
