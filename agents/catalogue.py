@@ -14,6 +14,7 @@ from app.decision.entities import Entity
 from app.decision.index import EntityKey
 from config.metrics import Metrics
 from config.settings import Settings
+from tables.audit_records import ChainHead
 from tables.catalogue_log import CatalogueLog, TenantLog
 from tables.catalogue_topic import CatalogueFeed, new_barrier, open_feed, remove_barrier, write_barrier
 from tables.key_uses import USED, KeyUses
@@ -91,6 +92,10 @@ class CatalogueReader:
         async with self._progress:
             await self._progress.wait_for(lambda: self._log.version >= version)
             return self._log.tenant(tenant_id).copy()
+
+    def audit_head(self, tenant_id: str) -> ChainHead:
+        """A tenant's newest audit entry, as the catalogue read so far has it."""
+        return self._log.tenant(tenant_id).audit_head
 
     async def read_to_now(self) -> int:
         """The version of the log once all is read that was committed when this was called.

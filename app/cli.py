@@ -9,6 +9,7 @@ import click
 
 #: By name: where the command is, and what it does in one line (help reads it without loading the command).
 COMMANDS: Mapping[str, tuple[str, str]] = {
+    "audit": ("app.commands.audit:audit", "Check and export who changed what."),
     "catalog": ("app.commands.catalog:catalog", "Import and export a tenant's catalogue."),
     "demo": ("app.commands.demo:demo", "Run a broker and a worker here, with sample customers."),
     "formula": ("app.commands.formula:formula", "Try out formulas of computed fields and expressions."),

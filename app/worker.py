@@ -15,12 +15,14 @@ import secrets
 import signal
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, cast
 
 import faust
 import structlog
 from faust.types import TransportT
 
+from agents.audit import AuditReader
 from agents.catalogue import CatalogueReader
 from agents.host import Host
 from agents.key_uses import KeyUseTeller
@@ -37,6 +39,9 @@ from app.transport.table import declare_table
 from config.metrics import Metrics, new_metrics
 from config.settings import Settings
 from config.topics import SOURCE_TOPICS, TABLE, changelog_topic, topic_names
+from tables.audit_index import AuditIndex
+from tables.audit_pages import AuditPages
+from tables.audit_topic import read_entries
 from tables.catalogue_desk import CatalogueDesk
 from tables.key_uses import KeyUses
 from tables.partitions import Partitions
@@ -64,6 +69,8 @@ class OffertideApp(faust.App):
     publisher: Publisher
     catalogue: CatalogueReader
     desk: CatalogueDesk
+    audit: AuditReader
+    audit_index: AuditIndex
     scoreboard: Scoreboard
     scores: ScoreboardReader
     host: Host
@@ -93,6 +100,7 @@ class OffertideApp(faust.App):
         await self.catalogue.start()
         await self.scores.start()
         self.key_uses.start()
+        await self.audit.start()
         await self.start()
 
     async def stop_all(self) -> None:
@@ -103,6 +111,7 @@ class OffertideApp(faust.App):
         await self.key_uses.stop()
         await self.scores.stop()
         await self.desk.stop()
+        await self.audit.stop()
         await self.catalogue.stop()
         await self.publisher.stop()
 
@@ -136,7 +145,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideA
     app.settings, app.metrics, app.partitions = settings, metrics, partitions
     app.publisher, app.catalogue, app.host = publisher, catalogue, host
     app.key_uses = KeyUseTeller(key_uses, publisher)
-    app.desk = CatalogueDesk(settings, catalogue, metrics)
+    app.desk, app.audit_index = CatalogueDesk(settings, catalogue, metrics), AuditIndex()
+    app.audit = AuditReader(settings, app.audit_index, metrics)
     app.scoreboard, app.scores = scoreboard, ScoreboardReader(settings, scoreboard, metrics)
     app.consumer_options = _consumer_options(app, names, membership)
     host.source = ConsumerSource(app, names, membership)
@@ -177,6 +187,7 @@ def _engine(app: OffertideApp, membership: Membership, origin_id: str) -> Engine
         catalogue=lambda: catalogue.snapshot,
         catalogue_ready=lambda: catalogue.ready,
         desk=app.desk,
+        audit=AuditPages(app.audit_index, catalogue.audit_head, partial(read_entries, app.settings)),
         scoreboard=app.scoreboard,
         lease_holds=membership.holds,
         standbys=app.host.standbys.copies,

@@ -128,6 +128,8 @@ class Metrics:
     catalogue_write_seconds: Annotated[
         Histogram, About("From a change of the catalogue to its place in this worker's snapshot.")
     ]
+    audit_entries: Annotated[Gauge, About("Audit entries that this worker can find.")]
+    audit_breaks_total: Annotated[Counter, About("Places where an audit trail's chain does not hold.")]
     catalogue_swap_seconds: Annotated[Histogram, About("Time to compile a catalogue and put it in place.")]
 
 

@@ -56,12 +56,15 @@ class TenantLog:
         "entities",
         "imports",
         "problem",
+        "reading",
         "unreadable",
         "version",
         "waiting",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, reading: object = None) -> None:
+        #: The same for all that one reading of the topic gave.
+        self.reading = reading
         #: Committed and readable.
         self.entities: dict[EntityKey, Entity] = {}
         #: Committed and not readable, with the reason.
@@ -110,12 +113,20 @@ class TenantLog:
 
     def copy(self) -> TenantLog:
         """The same, which stays as it is while this one goes on."""
-        other = TenantLog()
+        other = TenantLog(self.reading)
         other.entities, other.unreadable = dict(self.entities), dict(self.unreadable)
         other.waiting, other._digests = dict(self.waiting), dict(self._digests)
         other.version, other.problem = self.version, self.problem
         other.audit_head, other.imports = self.audit_head, self.imports.copy()
         return other
+
+    def has_all_since(self, before: TenantLog) -> bool:
+        """Whether `imports` has every import made since an earlier copy: none was compacted or forgotten."""
+        if self.version == before.version:
+            return True
+        if before.imports and before.imports[-1] in self.imports:
+            return True
+        return self.reading is before.reading and len(self.imports) < IMPORTS_KEPT
 
     def digest_with(self, changes: Mapping[EntityKey, bytes | None]) -> str:
         """What a marker says of the committed values once these are written, None for a deletion."""
@@ -153,6 +164,7 @@ class CatalogueLog:
 
     def __init__(self) -> None:
         self._tenants: dict[str, TenantLog] = {}
+        self._reading = object()
         #: Offset of the newest marker applied, 0 before the first: the catalogue's version.
         self.version = 0
         #: Keys in no form of this version, ignored.
@@ -165,7 +177,7 @@ class CatalogueLog:
 
     def tenant(self, tenant_id: str) -> TenantLog:
         """A tenant's log; an empty one for an unknown tenant."""
-        return self._tenants.get(tenant_id) or TenantLog()
+        return self._tenants.get(tenant_id) or TenantLog(self._reading)
 
     def apply(self, offset: int, key: bytes | None, value: bytes | None) -> str | None:
         """Take in the next record; the tenant whose entities changed with it, else None."""
@@ -173,7 +185,7 @@ class CatalogueLog:
         if parsed is None:
             self.ignored += not (key or b"").startswith((BARRIER, USED))
             return None
-        tenant = self._tenants.setdefault(parsed.tenant_id, TenantLog())
+        tenant = self._tenants.setdefault(parsed.tenant_id, TenantLog(self._reading))
         if parsed.entity is not None:
             tenant.put(parsed.entity, value)
             return None

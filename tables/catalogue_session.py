@@ -146,9 +146,8 @@ class CatalogueSession:
             raise CatalogueWriteError(message, certain=False) from again
         if change.import_id in now.imports:
             return now.version
-        # Read anew, the log may have lost what came in between to compaction.
-        all_seen = now.version == before.version or (before.imports and before.imports[-1] in now.imports)
-        raise CatalogueWriteError(str(error), self._settings.idempotent_producer and bool(all_seen))
+        certain = self._settings.idempotent_producer and now.has_all_since(before)
+        raise CatalogueWriteError(str(error), certain) from error
 
     async def _tenant(self, tenant_id: str, version: int) -> TenantLog:
         try:

@@ -9,6 +9,7 @@ from app.decision.catalogue import CatalogSnapshot
 from app.decision.scoring.breaker import Breakers
 from config.metrics import Metrics
 from config.settings import Settings
+from tables.audit_pages import AuditPages
 from tables.catalogue_desk import Desk
 from tables.key_uses import KeyUses
 from tables.partitions import Partitions
@@ -27,7 +28,8 @@ class Engine:
     so that its state may be answered from; `owners` is the worker URL of each partition, as the group has it;
     `standbys` are the partitions copied here, None for a copy that is not open now; `scoreboard` is what is
     known across customers; `key_uses` is when API keys were used; `desk` changes catalogues, on the owner of
-    partition 0; `latency_budgets` are the overruns of this worker's flows, `breakers` those of its models.
+    partition 0; `audit` is what was changed; `latency_budgets` are the overruns of this worker's flows,
+    `breakers` those of its models.
     """
 
     settings: Settings
@@ -36,6 +38,7 @@ class Engine:
     catalogue: Callable[[], CatalogSnapshot]
     catalogue_ready: Callable[[], bool]
     desk: Desk
+    audit: AuditPages
     scoreboard: Scoreboard
     lease_holds: Callable[[], bool]
     owners: Callable[[], Mapping[int, str]]

@@ -6,6 +6,7 @@ import faust
 from faust.web.base import BlueprintManager
 
 from web.api_keys import ApiKeysView, ApiKeyView, RotateKeyView
+from web.audit import AuditView
 from web.auth import authenticator_of, voucher_of
 from web.catalogue_documents import CatalogueExportView, CatalogueImportView
 from web.customers import CustomerView
@@ -40,6 +41,7 @@ VIEWS: tuple[type[ApiView], ...] = (
     RotateKeyView,
     CatalogueExportView,
     CatalogueImportView,
+    AuditView,
     HealthView,
     ReadyView,
     MetricsView,

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from agents.catalogue import CatalogueReader
 from app.decision.catalogue import CatalogSnapshot
@@ -19,13 +20,14 @@ from tests.kafka.broker import Broker
 WAIT_S = 20.0
 
 
-def settings_for(broker: Broker, app_id: str, partitions: int = 2) -> Settings:
+def settings_for(broker: Broker, app_id: str, partitions: int = 2, **more: Any) -> Settings:
     """Settings of an application of this test's own."""
     return Settings(
         app_id=app_id,
         broker=broker.bootstrap,
         partitions=partitions,
         idempotent_producer=broker.kind == "kafka",
+        **more,
     )
 
 

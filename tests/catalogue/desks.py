@@ -15,9 +15,12 @@ from app.decision.index import EntityKey
 from config.metrics import new_metrics
 from config.settings import Settings
 from tables.audit_actor import Actor
+from tables.audit_topic import AuditTrail, read_audit
 from tables.catalogue_desk import CatalogueDesk, Plan
+from tables.catalogue_document import plain_entity
 from tables.catalogue_log import TenantLog
 from tables.catalogue_plan import ImportDiff, ImportPlan
+from tables.catalogue_topic import read_to_now
 from tests.catalogue.building import ready
 
 ANNA = Actor("key_1", "Anna")
@@ -100,3 +103,20 @@ def _plan(current: TenantLog, changes: dict[EntityKey, Entity | None]) -> Import
     after = {key: entity for key, entity in (dict(current.entities) | changes).items() if entity is not None}
     diff = ImportDiff(tenant="demo", updated=tuple(changes))
     return ImportPlan(changes, len(after), msgspec.structs.replace(diff))
+
+
+async def audited(settings: Settings) -> AuditTrail:
+    """The trail, once it is whole and tells exactly how every tenant came to be what it is."""
+    log, trail = await read_to_now(settings), await read_audit(settings)
+    assert (log.problems(), trail.problem) == (None, None)
+    told: dict[tuple[str, EntityKey], object] = {}
+    for entry in trail.entries:
+        place = entry["tenant"], (entry["kind"], entry["id"])
+        assert told.get(place) == (entry["versionBefore"], entry["before"]) or entry["before"] is None
+        told[place] = entry["versionAfter"], entry["after"]
+    for tenant_id, tenant in log.tenants.items():
+        assert trail.chains[tenant_id].head == tenant.audit_head
+        for key, entity in tenant.entities.items():
+            assert told.pop((tenant_id, key)) == (entity.version, plain_entity(entity))
+    assert all(state == (None, None) for state in told.values())  # deleted, or a fact
+    return trail

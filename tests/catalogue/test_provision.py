@@ -20,7 +20,7 @@ from app.provision import (
     wait_for_broker,
 )
 from config.settings import Settings
-from config.topics import CATALOG, topic_specs
+from config.topics import AUDIT, CATALOG, topic_specs
 from tests.catalogue.building import settings_for
 from tests.kafka.broker import Broker
 from tests.kafka.clients import admin, create_topic
@@ -68,12 +68,29 @@ async def test_other_partition_counts_are_named_and_left_alone(broker: Broker, a
 async def test_topics_are_compacted_where_they_must_be(kafka_cluster: KafkaCluster, app_id: str) -> None:
     settings = settings_for(Broker(kafka_cluster.bootstrap, "kafka"), app_id)
     await ensure_topics(settings, only=[CATALOG])
-    resource = ConfigResource(ConfigResourceType.TOPIC, f"{app_id}.catalog")
-    async with admin(settings.broker) as client:
-        answers = await client.describe_configs([resource])
-    found = {entry[0]: entry[1] for answer in answers for topic in answer.resources for entry in topic[4]}
+    found = await configured(settings, "catalog")
     assert found["cleanup.policy"] == "compact"
     assert found["unclean.leader.election.enable"] == "false"
+
+
+@pytest.mark.kafka
+async def test_the_audit_trail_is_kept_for_ever(kafka_cluster: KafkaCluster, app_id: str) -> None:
+    settings = settings_for(Broker(kafka_cluster.bootstrap, "kafka"), app_id)
+    await ensure_topics(settings, only=[AUDIT])
+    found = await configured(settings, "audit")
+    assert (found["cleanup.policy"], found["retention.ms"], found["retention.bytes"]) == (
+        "delete",
+        "-1",
+        "-1",
+    )
+
+
+async def configured(settings: Settings, topic: str) -> dict[str, str]:
+    """The broker's settings of a topic."""
+    resource = ConfigResource(ConfigResourceType.TOPIC, f"{settings.app_id}.{topic}")
+    async with admin(settings.broker) as client:
+        answers = await client.describe_configs([resource])
+    return {entry[0]: entry[1] for answer in answers for topic in answer.resources for entry in topic[4]}
 
 
 @pytest.mark.kafka

@@ -102,13 +102,15 @@ class Worker:
             settings, self.partitions, self.publisher, lambda: catalogue, _at_once, metrics, origin_id
         )
         self.host.source = self.feed
+        desk = MemoryDesk(lambda snapshot: None)
         self.engine = Engine(
             settings=settings,
             partitions=self.partitions,
             publisher=self.publisher,
             catalogue=lambda: catalogue,
             catalogue_ready=lambda: True,
-            desk=MemoryDesk(lambda snapshot: None),
+            desk=desk,
+            audit=desk.audit,
             scoreboard=Scoreboard(),
             lease_holds=self.feed.member.is_set,
             owners=dict,

@@ -5,14 +5,16 @@ It begins empty: what a test puts in the harness's own `catalogue` is no part of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 
 from app.decision.catalogue import CatalogSnapshot
 from tables.audit_actor import Actor
-from tables.catalogue_change import Order, change_of
+from tables.audit_index import AuditIndex
+from tables.audit_pages import AuditPages
+from tables.catalogue_change import Change, Order, change_of, fact_of
 from tables.catalogue_desk import Plan
 from tables.catalogue_log import CatalogueLog
 from tables.catalogue_plan import ImportDiff
@@ -26,6 +28,12 @@ class MemoryDesk:
         self._log = CatalogueLog()
         self._offset = 0
         self._snapshot = CatalogSnapshot()
+        self._audit: list[tuple[bytes, bytes | None]] = []
+        index = AuditIndex()
+        index.read = True
+        self.index = index
+        #: The trail of what was committed here.
+        self.audit = AuditPages(index, lambda tenant_id: self._log.tenant(tenant_id).audit_head, self._read)
         #: Raised by the next call, once.
         self.failure: Exception | None = None
         #: What was recorded without a change: tenant, actor, action, subject.
@@ -41,9 +49,7 @@ class MemoryDesk:
         if not planned.changes:
             return planned.diff
         order = Order(actor=actor, at=at, request_id=request_id, reason=reason)
-        for key, value in change_of(tenant_id, current, planned, order).catalogue:
-            self._offset += 1
-            self._log.apply(self._offset, key, value)
+        self._write(change_of(tenant_id, current, planned, order))
         self._snapshot = self._snapshot.with_changes(tenant_id, planned.changes, self._offset)
         self._show(self._snapshot)
         return msgspec.structs.replace(planned.diff, version=self._offset)
@@ -57,6 +63,28 @@ class MemoryDesk:
     ) -> None:
         self._fail()
         self.facts.append((tenant_id, actor, action, subject))
+        order = Order(actor=actor, at=datetime.now(UTC), request_id=request_id)
+        self._write(fact_of(tenant_id, self._log.tenant(tenant_id), action, subject, order))
+
+    def tamper(self, sequence: int, old: bytes, new: bytes) -> None:
+        """Change the text of an entry, and read the trail again."""
+        key, value = self._audit[sequence - 1]
+        self._audit[sequence - 1] = (key, (value or b"").replace(old, new))
+        self.index.clear()
+        self.index.read = True
+        for offset, (key, value) in enumerate(self._audit):
+            self.index.add(offset, key, value)
+
+    def _write(self, change: Change) -> None:
+        for key, value in change.audit:
+            self.index.add(len(self._audit), key, value)
+            self._audit.append((key, value))
+        for key, value in change.catalogue:
+            self._offset += 1
+            self._log.apply(self._offset, key, value)
+
+    async def _read(self, offsets: Sequence[int]) -> list[bytes]:
+        return [self._audit[offset][1] or b"" for offset in offsets]
 
     def _fail(self) -> None:
         failure, self.failure = self.failure, None

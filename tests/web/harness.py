@@ -117,6 +117,7 @@ class Worker:
             catalogue=lambda: self.catalogue,
             catalogue_ready=lambda: self.catalogue_ready,
             desk=self.desk,
+            audit=self.desk.audit,
             scoreboard=self.scoreboard,
             lease_holds=lambda: self.leased,
             owners=lambda: self.owners,
