@@ -10,7 +10,7 @@ import msgspec
 from app.decision.problems import Problem as CatalogueProblem
 from app.decision.refusals import Problem, first_problems
 from tables.audit_actor import SANDBOX, Actor
-from tables.catalogue_commit import CatalogueWriteError
+from tables.catalogue_commit import CatalogueTooLargeError, CatalogueWriteError
 from tables.catalogue_desk import DeskFullError, DeskUnseenError, Plan
 from tables.catalogue_document import CatalogueInvalidError
 from tables.catalogue_edit import EditRefusedError
@@ -98,6 +98,9 @@ def _told(error: Exception) -> ApiError:
         return invalid(told_problems(error.problems))
     if isinstance(error, DeskFullError):
         return overloaded()
+    if isinstance(error, CatalogueTooLargeError):
+        message = "The brokers do not take so much at once; nothing was changed. Import it in parts."
+        return ApiError(413, "PAYLOAD_TOO_LARGE", message)
     if isinstance(error, CatalogueReadError) or (isinstance(error, CatalogueWriteError) and error.certain):
         return not_ready("The catalogue cannot be changed now, and nothing was; retry.")
     return pending(_PENDING)

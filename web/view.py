@@ -169,7 +169,9 @@ class ApiView(View):
             headers["Content-Type"] = answer.content_type
         if answer.headers:
             headers.update(answer.headers)
-        response = web.Response(body=answer.body, status=answer.status, headers=headers)
+        if answer.status == 204:
+            del headers["Content-Type"]  # of nothing
+        response = web.Response(body=answer.body or None, status=answer.status, headers=headers)
         if "Connection" in headers:
             response.force_close()
         return response

@@ -66,7 +66,8 @@ async def test_an_entity_is_made_read_replaced_and_deleted(client: Client, case:
     status, back, _ = await call(client, "PUT", f"/{case.kind}/x1", case.least)
     assert {**back, "version": 1, "updatedAt": made["updatedAt"]} == made
 
-    assert (await call(client, "DELETE", f"/{case.kind}/x1"))[:2] == (204, None)
+    status, answer, headers = await call(client, "DELETE", f"/{case.kind}/x1")
+    assert (status, answer, headers.get("Content-Type")) == (204, None, None)
     for method, body in (("GET", None), ("PUT", case.least), ("DELETE", None)):
         status, answer, _ = await call(client, method, f"/{case.kind}/x1", body)
         assert (status, answer["code"]) == (404, "NOT_FOUND")

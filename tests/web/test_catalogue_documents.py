@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from app.decision.validation import load_entity
-from tables.catalogue_commit import CatalogueConflictError, CatalogueWriteError
+from tables.catalogue_commit import CatalogueConflictError, CatalogueTooLargeError, CatalogueWriteError
 from tables.catalogue_desk import DeskFullError, DeskUnseenError
 from tables.catalogue_topic import CatalogueReadError
 from tests.web.catalogue_kinds import CASES
@@ -254,6 +254,12 @@ async def test_what_the_desk_cannot_do_is_503(
         worker.desk.failure = failure
         status, answer, headers = await call(client, method, path, body)
         assert (status, answer["code"], headers["Retry-After"]) == (503, code, "1")
+
+
+async def test_what_the_brokers_do_not_take_is_too_large(worker: Worker, client: Client) -> None:
+    worker.desk.failure = CatalogueTooLargeError("too large", certain=True)
+    status, answer = await send(client, {})
+    assert (status, answer["code"]) == (413, "PAYLOAD_TOO_LARGE")
 
 
 async def test_writes_go_to_the_owner_of_the_writing_partition(worker: Worker, client: Client) -> None:

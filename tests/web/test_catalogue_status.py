@@ -71,13 +71,6 @@ CASES: list[tuple[str, Body | None, str, list[str], list[str]]] = [
         ["tape"],
         BOTH,
     ),
-    (
-        "tenant-settings",
-        {"id": "s", "holdoutPercent": 100},
-        "s",
-        NOTHING,
-        BOTH,
-    ),
 ]
 
 
@@ -117,6 +110,14 @@ async def test_only_what_is_active_takes_part(
     assert await _decided(client) == off
     assert (await call(client, "PUT", path, {**entity, "status": "active", "version": 2}))[0] == 200
     assert await _decided(client) == on
+
+
+async def test_settings_that_are_not_active_are_the_defaults(client: Client) -> None:
+    await _import(client, {**BASE, "tenant-settings": [{"id": "s", "unknownCustomers": "allow"}]})
+    for status, answered in (("active", 200), ("archived", 404), ("draft", 404), ("active", 200)):
+        body = {"unknownCustomers": "allow", "status": status}
+        assert (await call(client, "PUT", "/tenant-settings/s", body))[0] == 200
+        assert (await call(client, "POST", "/simulate", {"customerId": "eve"}))[0] == answered
 
 
 async def test_a_model_that_a_flow_decides_with_cannot_be_switched_off(client: Client) -> None:
