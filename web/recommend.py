@@ -8,8 +8,10 @@ from typing import ClassVar
 from app.decision.contacts.reserving import counted_contacts
 from web.access import Operation, Role, areas
 from web.deciding import answered_without_log, decide_for, log_decision, make_decision, view_of
+from web.idempotency_key import IDEMPOTENCY_KEY
 from web.recommend_answer import RecommendAnswer, render
 from web.recommend_body import RecommendBody, read_wanted
+from web.remembering import answer_once, copied_answer
 from web.routing import lease_customer
 from web.stale import STALE_STATE, assigned_of, standby_for, stored_customer
 from web.view import Answer, ApiView, Call
@@ -35,6 +37,8 @@ class RecommendView(ApiView):
     async def post(self, call: Call) -> Answer:
         engine = self.engine
         snapshot = engine.catalogue()
+        if IDEMPOTENCY_KEY in call.headers:
+            return Answer(await answer_once(engine, call, snapshot))
         catalogue = snapshot.tenant(call.tenant_id)
         wanted = read_wanted(call.body, catalogue)
         lease = lease_customer(engine, call.tenant_id, wanted.customer_id)
@@ -48,6 +52,9 @@ class RecommendView(ApiView):
         copy = standby_for(engine, call, partition)
         if copy is None:
             return None
+        given = copied_answer(engine, call, copy) if IDEMPOTENCY_KEY in call.headers else None
+        if given is not None:
+            return Answer(given)
         catalogue = engine.catalogue().tenant(call.tenant_id)
         wanted = read_wanted(call.body, catalogue)
         customer = stored_customer(copy, call.tenant_id, wanted.customer_id)
