@@ -10,7 +10,7 @@ Every key of a partition's store and changelog begins with one byte, its kind:
     H  contact totals H <tenant>:<customer> <segment u32> contacts no longer kept one by one
     E  recent events E <tenant>:<customer> <segment u32>
     T  trace         T <at_ms u64> <trace id>             in time order, so that the oldest go first
-    I  answer        I <at_ms u64> <tenant>:<customer> <key hash u64>  of an idempotency key, in time order
+    V  answer        V <at_ms u64> <tenant>:<customer> <key hash u64>  of an idempotency key, in time order
     K  answers       K <tenant>:<customer>                which answers the customer has
     A  totals        A <tenant>:<key>                     what this partition's customers add up to
     M  sums          M <tenant>:<key> <partition u16>     the newest totals of each, kept by the key's owner
@@ -66,7 +66,7 @@ class Kind(bytes, Enum):
     CONTACT_TOTALS = b"H"
     RECENT = b"E"
     TRACE = b"T"
-    ANSWER = b"I"
+    ANSWER = b"V"
     ANSWERS = b"K"
     TOTALS = b"A"
     SUMS = b"M"
@@ -163,7 +163,7 @@ def answer_key(at_ms: int, customer: bytes, key_hash: int) -> bytes:
 
 def answer_time_key(at_ms: int) -> bytes:
     """Below it are the keys of all answers decided before an instant, epoch ms."""
-    return b"I" + _U64.pack(at_ms)
+    return b"V" + _U64.pack(at_ms)
 
 
 def split_answer_key(key: bytes) -> tuple[int, bytes]:
