@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from app.decision.contacts.reserving import counted_contacts
-from web.access import Operation, Role, areas
+from app.decision.records import ShortText
+from web.access import Operation, Parameter, Role, areas
 from web.deciding import answered_without_log, decide_for, log_decision, make_decision, view_of
 from web.idempotency_key import IDEMPOTENCY_KEY
 from web.recommend_answer import RecommendAnswer, render
@@ -30,6 +31,11 @@ class RecommendView(ApiView):
             body=RecommendBody,
             answer=RecommendAnswer,
             statuses={200: "The decisions, best first; none is no error."},
+            parameters=(
+                Parameter(
+                    IDEMPOTENCY_KEY, ShortText, "The same answer again, for ten minutes.", place="header"
+                ),
+            ),
             errors=(404,),
         )
     }

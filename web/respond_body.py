@@ -68,10 +68,10 @@ def read_response(body: bytes, headers: Headers, tenant_id: str, now_ms: int) ->
     for problem in response_problems(record):
         if bad.isdisjoint(_EXPLAINED_BY.get(problem.field, ())):
             problems.append(problem)
-    if key is None and read.outcome_type is not None and (read.outcome or read.interaction_type):
-        # The record names the outcome twice whenever it came as `outcomeType`, so only here it can be told.
-        if bad.isdisjoint(_KEYS | _OUTCOMES):
-            problems.append(Problem("idempotencyKey", "idempotencyKey is required with outcome"))
+    # The record names the outcome twice whenever it came as `outcomeType`: only here they can be told apart.
+    named_thus = read.outcome_type is not None and (read.outcome or read.interaction_type)
+    if key is None and named_thus and bad.isdisjoint(_KEYS | _OUTCOMES):
+        problems.append(Problem("idempotencyKey", "idempotencyKey is required with outcome"))
     check_not_ahead(read.timestamp, now_ms, problems)
     if problems:
         raise invalid(problems)
