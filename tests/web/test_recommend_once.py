@@ -14,7 +14,7 @@ from app.decision.state import ANSWER_WINDOW_MS, ANSWERS_MAX
 from tables.publisher import PublishError
 from tables.standby import Standby
 from tests.web.hand_log import Log
-from tests.web.harness import ENTITIES, HEADERS, NOW_MS, TENANT, Client, Worker, running, snapshot
+from tests.web.harness import ENTITIES, HEADERS, NOW_MS, Client, Worker, running, snapshot
 from tests.web.test_recommend import PATH
 from web.deciding import log_decision
 from web.view import encode
@@ -288,8 +288,3 @@ async def test_a_standby_gives_again_what_it_knows(worker: Worker, log: Log, tmp
         fresh = await answered(client, WEB, "another")
         assert b"stale_state" in fresh
         assert await answered(client, WEB, "another") != fresh, "it cannot be remembered there"
-
-
-def test_every_key_of_a_customers_answers_is_known(worker: Worker) -> None:
-    """What erasing a customer leans on."""
-    assert worker.partition_for("ann").answers.keys_of(f"{TENANT}:ann".encode()) == []
