@@ -211,6 +211,7 @@ async def test_a_call_that_was_broken_off_leaves_its_fate_to_the_log(
     monkeypatch.setattr("web.remembering.log_decision", log_decision)
     pending = await ask(client)
     assert (pending.status, (await pending.json())["code"]) == (503, "PENDING")
+    assert count(worker, "wait_expired") == 0
 
 
 async def test_waiting_for_another_call_ends(tmp_path: Path) -> None:
