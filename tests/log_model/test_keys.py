@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from app.decision.state import ANSWER_WINDOW_MS
 from config.metrics import new_metrics
 from config.topics import DECISIONS
 from tables.layout import FENCE_KEY
@@ -81,3 +82,20 @@ def test_one_key_is_one_decision(world: World, fault: Fault | None, then: str) -
     (decided,) = _decided(world)
     assert json.loads(second) == decided["answer"]
     Oracle(world).check()
+
+
+def test_a_partition_that_folds_nothing_forgets_answers_all_the_same(world: World) -> None:
+    assert _ask(world) is not None
+    world.drain()
+    assert len(_stored(world)) == 2, "the answer, and its customer's list"
+    world.settle(ANSWER_WINDOW_MS / 1_000 + 5)
+    assert _stored(world) == []
+    Oracle(world).check()
+
+
+def _stored(world: World) -> list[bytes]:
+    found = world.owned(home_of(CUSTOMER))
+    assert found is not None
+    store = found[1].store
+    assert store is not None
+    return [key for prefix in (b"K", b"V") for key, _ in store.scan(prefix)]
