@@ -7,6 +7,7 @@ Rules:
     fold of a later one takes down every earlier one too: what was not folded by then never reached Kafka.
 3.  A publish that certainly did not happen takes its overlay down at once; one whose outcome is unknown
     keeps it (a contact too many is counted, never one too few).
+4.  An answer promised to an idempotency key lasts as long as its overlay, and counts by its bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tables.layout import shared_key, split_customer_key
 OVERLAYS_MAX = 10_000
 
 
-#: Bytes of answers of one partition that may wait for their decision's fold; they are large, so less of them.
+#: Bytes of answers of one partition that may wait for their decision's fold: past it no decision is made.
 PROMISED_MAX_BYTES = 32 * 1024 * 1024
 
 
