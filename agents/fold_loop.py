@@ -130,7 +130,7 @@ class FoldLoop:
                     await self._refill()
                 if await self.inbox.wait(IDLE_S):
                     await self._batch()
-                elif self.partition.outbox.unforgotten:
+                elif self.partition.outbox.unforgotten or self.partition.answers.due(self._clock_ms()):
                     await self._write(self._now())
                 await self._pause_for_outbox()
                 self._note_lag()

@@ -52,6 +52,7 @@ from config.topics import (
     RESPONSES,
     SOURCE_TOPICS,
 )
+from tables.answers import Answered
 from tables.codec import MissingValueError, new_customer
 from tables.layout import FENCE_KEY, StateFormatError, customer_key
 from tables.partition import Partition, PartitionClosedError
@@ -233,6 +234,10 @@ class Folder:
         routed = parse_routed_id(decision.trace_id or "")
         if routed is not None and trace != b"null":
             self._partition.keep_trace(routed.at_ms, decision.trace_id or "", trace)
+        if decision.answer_key is not None:
+            key = customer_key(decision.tenant_id, decision.customer_id)
+            answered = Answered(int(decision.answer_key, 16), decision.at_ms)
+            self._partition.answers.keep(key, answered, bytes(decision.answer), clock.now_ms)
         return verdict
 
     def _unpark(self, customer: Customer, clock: Clock) -> None:

@@ -117,6 +117,14 @@ class Metrics:
         Counter, About("Times a model failed so often that flows do without it for a minute.", "model")
     ]
     traces_total: Annotated[Counter, About("Traces kept: asked for, or in their tenant's sample.", "reason")]
+    idempotent_answers_total: Annotated[
+        Counter,
+        About(
+            "Answers of recommend under an idempotency key: kept; given again from the state (replayed) or "
+            "with a call under way (shared); pushed_out by newer ones; too_large; wait_expired.",
+            "outcome",
+        ),
+    ]
     decision_seconds: Annotated[
         Histogram,
         About("Time of the decision core for one recommend call.", buckets=DECISION_BUCKETS_SECONDS),

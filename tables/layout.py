@@ -10,6 +10,8 @@ Every key of a partition's store and changelog begins with one byte, its kind:
     H  contact totals H <tenant>:<customer> <segment u32> contacts no longer kept one by one
     E  recent events E <tenant>:<customer> <segment u32>
     T  trace         T <at_ms u64> <trace id>             in time order, so that the oldest go first
+    V  answer        V <at_ms u64> <tenant>:<customer> <key hash u64>  of an idempotency key, in time order
+    K  answers       K <tenant>:<customer>                which answers the customer has
     A  totals        A <tenant>:<key>                     what this partition's customers add up to
     M  sums          M <tenant>:<key> <partition u16>     the newest totals of each, kept by the key's owner
     L  lease         L <tenant>:<key>                     what this partition may spend of a budget
@@ -64,6 +66,8 @@ class Kind(bytes, Enum):
     CONTACT_TOTALS = b"H"
     RECENT = b"E"
     TRACE = b"T"
+    ANSWER = b"V"
+    ANSWERS = b"K"
     TOTALS = b"A"
     SUMS = b"M"
     LEASE = b"L"
@@ -147,6 +151,24 @@ def outbox_key(sequence: int) -> bytes:
 
 def trace_key(at_ms: int, trace_id: str) -> bytes:
     return b"T" + _U64.pack(at_ms) + trace_id.encode()
+
+
+def answers_key(customer: bytes) -> bytes:
+    return b"K" + customer
+
+
+def answer_key(at_ms: int, customer: bytes, key_hash: int) -> bytes:
+    return answer_time_key(at_ms) + customer + _U64.pack(key_hash)
+
+
+def answer_time_key(at_ms: int) -> bytes:
+    """Below it are the keys of all answers decided before an instant, epoch ms."""
+    return b"V" + _U64.pack(at_ms)
+
+
+def split_answer_key(key: bytes) -> tuple[int, bytes]:
+    """When an answer was decided, epoch ms, and its customer key."""
+    return int(_U64.unpack(key[1:9])[0]), key[9:-8]
 
 
 def pack(kind: Kind, payload: bytes) -> bytes:

@@ -7,10 +7,12 @@ Rules:
     fold of a later one takes down every earlier one too: what was not folded by then never reached Kafka.
 3.  A publish that certainly did not happen takes its overlay down at once; one whose outcome is unknown
     keeps it (a contact too many is counted, never one too few).
+4.  An answer promised to an idempotency key lasts as long as its overlay, and counts by its bytes.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
@@ -20,6 +22,21 @@ from tables.layout import shared_key, split_customer_key
 
 #: Decisions of one partition that may wait for their fold. Kafka away for long would make them grow for ever.
 OVERLAYS_MAX = 10_000
+
+
+#: Bytes of answers of one partition that may wait for their decision's fold: past it no decision is made.
+PROMISED_MAX_BYTES = 32 * 1024 * 1024
+
+
+class Promise(msgspec.Struct, frozen=True):
+    """The answer to an idempotency key whose decision is not folded yet, for whoever asks again.
+
+    `given` is what the call is answered, or the error it ends with.
+    """
+
+    key_hash: int
+    size: int
+    given: asyncio.Future[bytes]
 
 
 class Overlay(msgspec.Struct, frozen=True):
@@ -32,6 +49,7 @@ class Overlay(msgspec.Struct, frozen=True):
     reserved: tuple[Reserved, ...] = ()
     #: What it assigned anew, by experiment id.
     assigned: Mapping[str, Assigned] = {}
+    promise: Promise | None = None
 
 
 class Overlays:
@@ -46,6 +64,7 @@ class Overlays:
         self._by_sequence: dict[int, Overlay] = {}
         self._by_customer: dict[bytes, list[Overlay]] = {}
         self._deliveries: dict[bytes, int] = {}
+        self._promised = 0
         self._next = first
 
     def __len__(self) -> int:
@@ -54,7 +73,7 @@ class Overlays:
     @property
     def full(self) -> bool:
         """Whether no further decision may be made before some are folded."""
-        return len(self._by_sequence) >= OVERLAYS_MAX
+        return len(self._by_sequence) >= OVERLAYS_MAX or self._promised >= PROMISED_MAX_BYTES
 
     def next_sequence(self) -> int:
         """The number of the decision being made; each is given once."""
@@ -90,6 +109,7 @@ class Overlays:
         self._by_sequence.clear()
         self._by_customer.clear()
         self._deliveries.clear()
+        self._promised = 0
 
     def _until(self, sequence: int) -> Iterator[int]:
         for number in self._by_sequence:
@@ -106,6 +126,8 @@ class Overlays:
             del self._by_customer[overlay.customer]
 
     def _count(self, overlay: Overlay, by: int) -> None:
+        if overlay.promise is not None:
+            self._promised += by * overlay.promise.size
         if not overlay.contacts and not overlay.reserved:
             return
         tenant_id, counts = split_customer_key(overlay.customer)[0], self._deliveries

@@ -22,6 +22,7 @@ from app.decision.catalogue import TenantCatalogue
 from app.decision.contacts.reserving import counted_contacts
 from app.decision.state import Assigned, Contact, Customer, Recommendation
 from config.metrics import Metrics
+from tables.answers import Answers
 from tables.codec import Change, MissingValueError, changes_of, load_customer, new_customer, settle
 from tables.control import ORIGIN, Control, Mark, encode_control
 from tables.counters import Counters
@@ -79,8 +80,8 @@ class Partition:
         #: What is counted across customers.
         self.counters = Counters()
         self.leases = Leases(number)
+        self.answers = Answers(metrics)
         self._held_by, self._takings = secrets.token_hex(8), itertools.count(1)
-        self._metrics = metrics
         self._cache: OrderedDict[bytes, Customer] = OrderedDict()
         self._cache_customers = cache_customers
         self._changed: dict[bytes, Customer] = {}
@@ -106,6 +107,7 @@ class Partition:
             self.control.outbox_end, self.control.outbox_published, store.scan(Kind.OUTBOX.value)
         )
         self.counters.load(store, self.control.batch)
+        self.answers.load(store)
         self.leases.load(store, f"{self._held_by}/{next(self._takings)}")
 
     def drop(self, reason: str) -> None:
@@ -116,11 +118,10 @@ class Partition:
         self._folded.clear()
         self.counters.clear()
         self.leases.clear()
+        self.answers.clear()
         self.overlays.clear()
         self.waiters.abandon(reason)
-        self.store = None
-        self.producer = None
-        self._doubt = None
+        self.store = self.producer = self._doubt = None
         self.heard_ms = 0
 
     def doubt_since(self, now_ms: int, error: Exception) -> None:
@@ -219,7 +220,7 @@ class Partition:
     @property
     def dirty(self) -> bool:
         """Whether there is anything to write."""
-        shared = self.counters.dirty or self.leases.dirty
+        shared = self.counters.dirty or self.leases.dirty or self.answers.dirty
         return bool(self._folded or self._changed or self._traces or shared or self.outbox.unforgotten)
 
     def seal(self, now_ms: int, catalogue_version: int, expired_traces: Sequence[bytes] = ()) -> Batch:
@@ -227,8 +228,8 @@ class Partition:
         changes = [change for customer in self._changed.values() for change in changes_of(customer)]
         changes.extend(self._traces)
         changes.extend((key, None) for key in expired_traces)
-        changes.extend(self.counters.changes())
-        changes.extend(self.leases.changes())
+        changes.extend(self.answers.changes(now_ms))
+        changes.extend(itertools.chain(self.counters.changes(), self.leases.changes()))
         changes.extend(self.outbox.changes())
         control = Control(
             epoch=self.control.epoch if self.producer is None else self.producer.epoch,
@@ -254,6 +255,7 @@ class Partition:
         self._folded.clear()
         self.counters.written(batch.control.batch)
         self.leases.written()
+        self.answers.written()
         self.outbox.written(batch.control.outbox_published)
         self._evict()
 

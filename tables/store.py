@@ -169,14 +169,14 @@ class PartitionStore:
             raise self._failed(error) from error
         self.offset = last_offset
 
-    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Keys and values under a prefix, in key order, as of now.
+    def scan(self, prefix: bytes, begin: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Keys and values under a prefix, in key order, as of now; from `begin` on, if that is given.
 
         Raises:
             StoreError: one of them cannot be read.
         """
         entries = self._db.iter()
-        entries.seek(prefix)
+        entries.seek(begin or prefix)
         while entries.valid():
             key: bytes = entries.key()
             if not key.startswith(prefix):

@@ -5,7 +5,8 @@ Rules:
 1.  Nothing awaits between reading the customer and laying the decision's overlay beside it, nor between that
     and handing the record to the producer: the next concurrent call counts its contacts, and records are
     sent in the order of their sequence numbers.
-2.  An empty decision is no contact and nothing to respond to: it is logged only when it has a trace.
+2.  An empty decision is no contact and nothing to respond to: it is logged only when it has a trace, or an
+    idempotency key to be remembered with.
 3.  When Kafka did not take the record, channels that say so are answered all the same, flagged; others are
     refused: NOT_READY when it certainly is not on Kafka, and only then its overlay is withdrawn; PENDING when
     it may be.
@@ -22,60 +23,48 @@ import msgspec
 
 from app.decision.catalogue import CatalogSnapshot, TenantCatalogue
 from app.decision.decide import CustomerView, Decided, decide
-from app.decision.experiments.exposure import newly_assigned
 from app.decision.flow import CompiledFlow
-from app.decision.fold import contacts_of, recommendation_of, reservations_of
-from app.decision.ids import RECOMMENDATION, TRACE, routed_id
-from app.decision.records import TRACE_MAX_BYTES, DecisionMade
+from app.decision.ids import RECOMMENDATION, routed_id
 from app.decision.shared import NO_BUDGETS, Budgets
-from app.decision.state import Assigned, Contact, Customer, Shown
+from app.decision.state import Assigned, Contact, Customer
 from config.topics import DECISIONS
-from tables.overlays import Overlay
 from tables.publisher import PublishError
 from tables.waiters import FoldAbandonedError, WaitersFullError
 from web.accounting import account, shared_for
+from web.decision_record import lay
 from web.engine import Engine
 from web.errors import not_found, not_ready, overloaded, pending
 from web.recommend_body import Wanted
 from web.routing import Lease
 from web.submitting import written
-from web.traces import sampled, stored_trace
-from web.view import encode
+from web.traces import sampled
+from web.underway import Remember, Underway
 
 #: What `degraded` says of an answer whose decision is not on the log.
 LOG_UNAVAILABLE = "log_unavailable"
 
 _UNKNOWN = (
     "It is unknown whether Kafka took the decision. If it did, its contacts count although it was not "
-    "delivered: never one too few. A retry decides anew."
+    "delivered: never one too few. "
 )
 
-
-class DecisionRecord(DecisionMade, omit_defaults=True, rename="camel"):
-    """A decision as it is written to Kafka: without the fields that say nothing."""
-
-
-class Underway(msgspec.Struct):
-    """A decision made. `record` is what goes on the log, None when nothing does."""
-
-    decided: Decided
-    recommendation_id: str
-    flow_id: str
-    at_ms: int
-    #: Whether the caller asked for the trace.
-    trace_asked: bool = False
-    trace_id: str | None = None
-    record: bytes | None = None
-    sequence: int = 0
+#: What to do about an answer that is promised and not known.
+RETRY_WITH_KEY = "Retry with the same Idempotency-Key."
 
 
 def make_decision(
-    engine: Engine, lease: Lease, snapshot: CatalogSnapshot, tenant_id: str, wanted: Wanted
+    engine: Engine,
+    lease: Lease,
+    snapshot: CatalogSnapshot,
+    tenant_id: str,
+    wanted: Wanted,
+    remember: Remember | None = None,
 ) -> Underway:
     """The decision for a customer now, its overlay laid when it goes on the log.
 
     Raises:
-        ApiError: 404 without an active flow, or for a customer nobody knows where the flow wants one known.
+        ApiError: 404 without an active flow, or for a customer nobody knows where the flow wants one known;
+            400 when the answer is to be remembered and is too large for that.
     """
     partition, key = lease.partition, lease.key
     if partition.overlays.full:
@@ -87,8 +76,8 @@ def make_decision(
     view = view_of(wanted.customer_id, customer, contacts, assigned)
     budgets = partition.budgets_of(tenant, now_ms)
     made = decide_for(engine, tenant, wanted, partition.number, view, now_ms, budgets)
-    if made.decided.decisions or made.decided.trace is not None:
-        _lay(engine, lease, snapshot.version, tenant_id, wanted.customer_id, made)
+    if made.decided.decisions or made.decided.trace is not None or remember is not None:
+        lay(engine, lease, snapshot.version, tenant_id, wanted.customer_id, made, remember)
     return made
 
 
@@ -174,12 +163,12 @@ async def log_decision(
             return LOG_UNAVAILABLE
         if error.certain:
             raise not_ready("Kafka did not take the decision; retry.") from error
-        raise pending(_UNKNOWN) from error
+        raise pending(_unknown(made)) from error
     except (TimeoutError, FoldAbandonedError):
         # On the log. Whether it may be answered is the lease's to say.
         pass
     if not lease.holds():
-        raise pending(_UNKNOWN)
+        raise pending(_unknown(made))
     return None
 
 
@@ -203,85 +192,9 @@ def check_known(flow: CompiledFlow, view: CustomerView) -> None:
         raise not_found(f"Customer {view.customer_id} is not known.", "customerId")
 
 
-def _lay(
-    engine: Engine, lease: Lease, version: int, tenant_id: str, customer_id: str, made: Underway
-) -> None:
-    """Write the decision down for the log, and lay its overlay beside the customer."""
-    overlays = lease.partition.overlays
-    made.sequence = overlays.next_sequence()
-    trace = msgspec.Raw(b"null")
-    if made.decided.trace is not None:
-        made.trace_id = routed_id(TRACE, lease.partition.number, made.at_ms, engine.chance())
-        trace = stored_trace(
-            tenant_id, made.trace_id, customer_id, made.flow_id, made.decided.trace, made.at_ms
-        )
-        if len(bytes(trace)) > TRACE_MAX_BYTES:
-            # The decision counts, whatever becomes of its explanation: the fold would refuse both together.
-            made.trace_id, trace = None, msgspec.Raw(b"null")
-        else:
-            engine.metrics.traces_total.labels("asked" if made.trace_asked else "sampled").inc()
-    experiment = made.decided.experiment
-    record = DecisionRecord(
-        tenant_id=tenant_id,
-        customer_id=customer_id,
-        recommendation_id=made.recommendation_id,
-        decision_flow_id=made.flow_id,
-        at_ms=made.at_ms,
-        catalogue_version=version,
-        origin=engine.origin_id,
-        sequence=made.sequence,
-        shown=_shown(made.decided),
-        contact_ranks=tuple([one.rank for one in made.decided.decisions if one.implicit_contact]),
-        reserved=_reserved(made),
-        removals=made.decided.removals,
-        probability_draws=max([one.selection_draws or 0 for one in made.decided.decisions], default=0),
-        assigned=made.decided.assigned,
-        experiment_id=None if experiment is None else experiment.experiment_id,
-        variant=None if experiment is None else experiment.variant,
-        trace_id=made.trace_id,
-        trace=trace,
-    )
-    # Encoded first: an overlay without a record would stay until a later one is folded.
-    made.record = encode(record)
-    contacts, reserved = tuple(contacts_of(record)), reservations_of(record)
-    overlays.add(
-        Overlay(
-            made.sequence,
-            lease.key,
-            recommendation_of(record),
-            contacts,
-            reserved,
-            newly_assigned(record),
-        )
-    )
-
-
-def _reserved(made: Underway) -> tuple[tuple[int, int], ...]:
-    """Rank and end of what the decision reserves."""
-    return tuple(
-        [(one.rank, made.at_ms + one.reservation_ms) for one in made.decided.decisions if one.reservation_ms]
-    )
-
-
-def _shown(decided: Decided) -> tuple[Shown, ...]:
-    return tuple(
-        [
-            Shown(
-                one.rank,
-                one.offer_id,
-                one.creative_id,
-                one.channel_id,
-                one.category_id,
-                one.placement_id,
-                one.selection_probability,
-                None if one.experiment is None else one.experiment.experiment_id,
-                None if one.experiment is None else one.experiment.variant,
-                one.model_id,
-                one.features,
-            )
-            for one in decided.decisions
-        ]
-    )
+def _unknown(made: Underway) -> str:
+    """What a caller is told when nobody knows whether the decision is on the log."""
+    return _UNKNOWN + ("A retry decides anew." if made.promise is None else RETRY_WITH_KEY)
 
 
 def answered_without_log(decided: Decided, catalogue: TenantCatalogue) -> bool:

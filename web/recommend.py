@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from app.decision.contacts.reserving import counted_contacts
-from web.access import Operation, Role, areas
+from app.decision.records import ShortText
+from web.access import Operation, Parameter, Role, areas
 from web.deciding import answered_without_log, decide_for, log_decision, make_decision, view_of
+from web.idempotency_key import IDEMPOTENCY_KEY
 from web.recommend_answer import RecommendAnswer, render
 from web.recommend_body import RecommendBody, read_wanted
+from web.remembering import answer_once, copied_answer
 from web.routing import lease_customer
 from web.stale import STALE_STATE, assigned_of, standby_for, stored_customer
 from web.view import Answer, ApiView, Call
@@ -28,6 +31,11 @@ class RecommendView(ApiView):
             body=RecommendBody,
             answer=RecommendAnswer,
             statuses={200: "The decisions, best first; none is no error."},
+            parameters=(
+                Parameter(
+                    IDEMPOTENCY_KEY, ShortText, "The same answer again, for ten minutes.", place="header"
+                ),
+            ),
             errors=(404,),
         )
     }
@@ -35,6 +43,8 @@ class RecommendView(ApiView):
     async def post(self, call: Call) -> Answer:
         engine = self.engine
         snapshot = engine.catalogue()
+        if IDEMPOTENCY_KEY in call.headers:
+            return Answer(await answer_once(engine, call, snapshot))
         catalogue = snapshot.tenant(call.tenant_id)
         wanted = read_wanted(call.body, catalogue)
         lease = lease_customer(engine, call.tenant_id, wanted.customer_id)
@@ -48,6 +58,9 @@ class RecommendView(ApiView):
         copy = standby_for(engine, call, partition)
         if copy is None:
             return None
+        given = copied_answer(engine, call, copy) if IDEMPOTENCY_KEY in call.headers else None
+        if given is not None:
+            return Answer(given)
         catalogue = engine.catalogue().tenant(call.tenant_id)
         wanted = read_wanted(call.body, catalogue)
         customer = stored_customer(copy, call.tenant_id, wanted.customer_id)

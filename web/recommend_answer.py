@@ -8,8 +8,8 @@ import msgspec
 
 from app.decision.decide import Decision
 from app.decision.decision import ExperimentShown
-from web.deciding import Underway
 from web.instants import iso_ms
+from web.underway import Underway
 from web.view import encode
 
 

@@ -72,6 +72,15 @@ _body = BodyType(RecommendBody)
 _NONE: frozenset[str] = frozenset()
 
 
+def read_recommend(body: bytes) -> tuple[RecommendBody, list[Problem]]:
+    """The fields that fit, and the problems with the others.
+
+    Raises:
+        ApiError: 400 when it is no JSON object.
+    """
+    return _body.read(body)
+
+
 def read_wanted(body: bytes, catalogue: TenantCatalogue) -> Wanted:
     """What the request asks for.
 

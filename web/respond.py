@@ -19,8 +19,9 @@ from config.topics import RESPONSES
 from web.access import Operation, Parameter, Role, areas
 from web.engine import Engine
 from web.errors import ApiError, conflict, invalid, not_found, pending
+from web.idempotency_key import IDEMPOTENCY_KEY
 from web.instants import instant, iso
-from web.respond_body import IDEMPOTENCY_KEY, RespondBody, ResponseRecord, read_response
+from web.respond_body import RespondBody, ResponseRecord, read_response
 from web.routing import Lease, lease_customer
 from web.submitting import refusal, submit
 from web.view import Answer, ApiView, Call, encode

@@ -11,9 +11,8 @@ from app.decision.refusals import Problem
 from web.body import BodyType, one_value, top_field
 from web.caller import Headers
 from web.errors import invalid
+from web.idempotency_key import IDEMPOTENCY_KEY, given_key
 from web.instants import check_not_ahead
-
-IDEMPOTENCY_KEY = "Idempotency-Key"
 
 _OUTCOMES = frozenset({"outcome", "interactionType", "outcomeType"})
 _TARGETS = frozenset({"recommendationId", "creativeId", "offerId", "traceId"})
@@ -50,15 +49,6 @@ class ResponseRecord(Response, omit_defaults=True, rename="camel"):
 _body = BodyType(RespondBody)
 
 
-def _is_utf8(header: str) -> bool:
-    """Whether a header's value was UTF-8: the server hands over other bytes as surrogates."""
-    try:
-        header.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def read_response(body: bytes, headers: Headers, tenant_id: str, now_ms: int) -> ResponseRecord:
     """The response as it is written to the log, its target not resolved yet.
 
@@ -66,12 +56,7 @@ def read_response(body: bytes, headers: Headers, tenant_id: str, now_ms: int) ->
         ApiError: 400 with every bad field.
     """
     read, problems = _body.read(body)
-    given = headers.get(IDEMPOTENCY_KEY)
-    if given is not None and not 1 <= len(given) <= 256:
-        problems.append(Problem(IDEMPOTENCY_KEY, "must have 1 to 256 characters"))
-    if given is not None and not _is_utf8(given):
-        problems.append(Problem(IDEMPOTENCY_KEY, "must be UTF-8"))
-        given = None
+    given = given_key(headers, problems)
     key = one_value((("idempotencyKey", read.idempotency_key), (IDEMPOTENCY_KEY, given)), problems)
     values = {name: getattr(read, name) for name in RespondBody.__struct_fields__}
     record = ResponseRecord(
@@ -83,6 +68,10 @@ def read_response(body: bytes, headers: Headers, tenant_id: str, now_ms: int) ->
     for problem in response_problems(record):
         if bad.isdisjoint(_EXPLAINED_BY.get(problem.field, ())):
             problems.append(problem)
+    # The record names the outcome twice whenever it came as `outcomeType`: only here they can be told apart.
+    named_thus = read.outcome_type is not None and (read.outcome or read.interaction_type)
+    if key is None and named_thus and bad.isdisjoint(_KEYS | _OUTCOMES):
+        problems.append(Problem("idempotencyKey", "idempotencyKey is required with outcome"))
     check_not_ahead(read.timestamp, now_ms, problems)
     if problems:
         raise invalid(problems)

@@ -21,13 +21,14 @@ from app.decision.ids import routed_id
 from app.decision.refusals import Problem
 from web.access import Operation, Role, areas
 from web.accounting import shared_for
-from web.deciding import Underway, check_known, flow_for, stopwatch_ms, view_of
+from web.deciding import check_known, flow_for, stopwatch_ms, view_of
 from web.engine import Engine
 from web.errors import overloaded
 from web.recommend_answer import RecommendAnswer, answer_of
 from web.routing import Lease, lease_customer
 from web.simulate_body import SimulateBody, Simulation, changed_profile, read_body, read_simulation
 from web.traces import shown_trace
+from web.underway import Underway
 from web.view import Answer, ApiView, Call, encode
 
 #: Simulations with overrides at once, those that wait included; more are OVERLOADED.

@@ -128,8 +128,9 @@ def fold_decision(customer: Customer, decision: DecisionMade, clock: Clock) -> V
         return future(decision.at_ms, clock, "atMs")
     recommendation = recommendation_of(decision)
     horizon = clock.now_ms - RECOMMENDATION_WINDOW_MS
-    customer.recommendations.append(recommendation)
-    customer.recommendations.trim(RECOMMENDATION_MAX, lambda entry: entry.at_ms < horizon)
+    if answerable(recommendation):
+        customer.recommendations.append(recommendation)
+        customer.recommendations.trim(RECOMMENDATION_MAX, lambda entry: entry.at_ms < horizon)
     sweep(customer, clock)
     if decision.reserved:
         reserve(customer, reservations_of(decision), clock.now_ms)
@@ -154,6 +155,11 @@ def recommendation_of(decision: DecisionMade) -> Recommendation:
         experiment_id=decision.experiment_id,
         variant=decision.variant,
     )
+
+
+def answerable(recommendation: Recommendation) -> bool:
+    """Whether anybody can come back to it: to respond, or for its trace. Others are not kept."""
+    return bool(recommendation.shown) or recommendation.trace_id is not None
 
 
 def contacts_of(decision: DecisionMade) -> list[Contact]:

@@ -1,8 +1,17 @@
-"""What counted already: the customer's idempotency keys, for 7 days or the last 1,000, whichever is less."""
+"""What counted already: the customer's idempotency keys, for 7 days or the last 1,000, whichever is less.
+
+Recommend's keys are kept apart, with the answers they stand for (`tables.answers`).
+"""
 
 from __future__ import annotations
 
+from app.decision.ids import stable_hash
 from app.decision.state import SEEN_MAX, SEEN_WINDOW_MS, Customer, Seen
+
+
+def answer_hash(tenant_id: str, customer_id: str, key: str) -> int:
+    """The scope of recommend's idempotency keys: tenant, customer and the key itself. 64 bits."""
+    return stable_hash("recommend", tenant_id, customer_id, key)
 
 
 def seen_entry(customer: Customer, key_hash: int, now_ms: int) -> Seen | None:

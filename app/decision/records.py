@@ -15,6 +15,7 @@ import msgspec
 from app.decision.profiles import profile_bounds
 from app.decision.refusals import Problem, Refused, invalid, refusal
 from app.decision.state import (
+    ANSWER_MAX_BYTES,
     ASSIGNED_MAX,
     RESERVATION_MAX_MS,
     AttributeValue,
@@ -26,7 +27,6 @@ from app.decision.state import (
 
 #: Events this far ahead of the fold's clock are dead-lettered: a wrong clock must not poison windows.
 FUTURE_LIMIT_MS = 24 * 3_600_000
-
 
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 
@@ -163,6 +163,9 @@ class DecisionMade(msgspec.Struct, rename="camel"):
     trace_id: StoredId | None = None
     #: The trace as it is served, already JSON.
     trace: msgspec.Raw = msgspec.Raw(b"null")
+    #: Of a call with an idempotency key: the hash of its scope (see `idempotency`), and the answer it gets.
+    answer_key: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")] | None = None
+    answer: msgspec.Raw = msgspec.Raw(b"null")
 
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -207,15 +210,12 @@ def decode_response(body: bytes) -> Response | Refused:
 def response_problems(response: Response) -> list[Problem]:
     """What no catalogue is needed to see; folds the outcome's aliases into `outcome`."""
     problems: list[Problem] = []
-    named = {
-        name: value
-        for name, value in (
-            ("outcome", response.outcome),
-            ("interactionType", response.interaction_type),
-            ("outcomeType", response.outcome_type),
-        )
-        if value is not None
-    }
+    aliases = (
+        ("outcome", response.outcome),
+        ("interactionType", response.interaction_type),
+        ("outcomeType", response.outcome_type),
+    )
+    named = {name: value for name, value in aliases if value is not None}
     if not named:
         problems.append(Problem("outcome", "outcome is required"))
     elif len(set(named.values())) > 1:
@@ -263,8 +263,12 @@ def decode_decision(body: bytes) -> DecisionMade | Refused:
     if isinstance(decision, Refused):
         return decision
     problems = _tenant_problems(decision.tenant_id)
-    if len(bytes(decision.trace)) > TRACE_MAX_BYTES:
-        problems.append(Problem("trace", f"more than {TRACE_MAX_BYTES} bytes"))
+    for name, raw, most in (
+        ("trace", decision.trace, TRACE_MAX_BYTES),
+        ("answer", decision.answer, ANSWER_MAX_BYTES),
+    ):
+        if len(bytes(raw)) > most:
+            problems.append(Problem(name, f"more than {most} bytes"))
     if len(decision.shown) > SHOWN_SMALL and len(msgspec.json.encode(decision.shown)) > SHOWN_MAX_BYTES:
         problems.append(Problem("shown", f"more than {SHOWN_MAX_BYTES} bytes"))
     if any(until_ms > decision.at_ms + RESERVATION_MAX_MS for _, until_ms in decision.reserved):

@@ -42,7 +42,7 @@ from app.decision.revoking import REVOKING_OUTCOMES, revoke_for
 from app.decision.scopes import Standing
 from app.decision.state import PARKED_BYTES, PARKED_MAX, PARKED_WINDOW_MS, Contact, Customer, Parked, Seen
 from app.decision.suppressions import suppress
-from app.decision.targets import NoTarget, resolve_target
+from app.decision.targets import EXPIRED, NoTarget, resolve_target
 
 _PARKED = Verdict(PARKED)
 
@@ -71,8 +71,7 @@ def fold_response(
         return Verdict(REFUSED, refused=Refused("unresolved", (target.problem,)))
     if outcome is not None and not resolved:
         target = attributed(target, outcome, tenant)
-    outcome_key = target.outcome or ""
-    key_hash = interaction_hash(customer, outcome_key, target, response.idempotency_key or source)
+    key_hash = interaction_hash(customer, response, target, response.idempotency_key or source)
     interaction_id = f"{INTERACTION}_{clock.partition:x}_{key_hash:016x}"
     if response.idempotency_key is not None:
         explicit = None if response.timestamp is None else at_ms
@@ -143,13 +142,20 @@ def attributed(target: Target, outcome: OutcomeType, tenant: TenantCatalogue) ->
     return msgspec.structs.replace(target, outcome=outcome.key, contact=contact, positive=positive)
 
 
-def interaction_hash(customer: Customer, outcome: str, target: Target, key: str) -> int:
-    """The scope of an idempotency key: tenant, customer, outcome, resolved target and the key itself."""
+def interaction_hash(customer: Customer, response: Response, target: Target, key: str) -> int:
+    """The scope of an idempotency key: tenant, customer, outcome, resolved target and the key itself.
+
+    A rank of a recommendation is one target, also once the recommendation is forgotten: a busy customer's
+    keys are remembered longer than its recommendations, and a late retry must not count.
+    """
+    scope = ("response", customer.tenant_id, customer.customer_id, target.outcome or "")
+    named, rank = target.recommendation_id, target.rank
+    if target.attribution == EXPIRED:
+        named, rank = response.recommendation_id, response.rank
+    if named is not None and rank is not None:
+        return stable_hash(*scope, named, rank, key)
     return stable_hash(
-        "response",
-        customer.tenant_id,
-        customer.customer_id,
-        outcome,
+        *scope,
         target.recommendation_id,
         target.rank,
         target.offer_id,

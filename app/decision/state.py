@@ -63,6 +63,12 @@ CREDITED_MAX = 50
 RECOMMENDATION_WINDOW_MS = 30 * DAY_MS
 RECOMMENDATION_MAX = 50
 
+#: Answers that recommend gives again under the same idempotency key: for this long, the last so many.
+ANSWER_WINDOW_MS = 10 * 60_000
+ANSWERS_MAX = 20
+#: Bytes of such an answer, at most; recommend refuses a larger one.
+ANSWER_MAX_BYTES = 512 * 1024
+
 #: Responses that name a recommendation whose decision is not folded yet wait here, this many and this long.
 PARKED_MAX = 20
 PARKED_WINDOW_MS = 10 * 60_000

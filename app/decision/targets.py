@@ -22,6 +22,9 @@ from app.decision.records import Response, Target
 from app.decision.refusals import Problem
 from app.decision.state import RECOMMENDATION_WINDOW_MS, Recommendation, Shown
 
+#: The attribution of a response whose recommendation is forgotten.
+EXPIRED = "expired"
+
 
 class NoTarget(msgspec.Struct, frozen=True):
     """Why a response has no target; `missing` when something named does not exist (404), else 400."""
@@ -55,9 +58,7 @@ def resolve_target(
         if response.offer_id or response.creative_id:
             target = _direct(response, catalogue)
             return (
-                msgspec.structs.replace(target, attribution="expired")
-                if isinstance(target, Target)
-                else target
+                msgspec.structs.replace(target, attribution=EXPIRED) if isinstance(target, Target) else target
             )
         field, value = _named(response)
         return NoTarget(True, Problem(field, f"{value} is not known, or forgotten"), may_come=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from app.decision.state import Contact, Recommendation
-from tables.overlays import OVERLAYS_MAX, Overlay, Overlays
+from tables.overlays import OVERLAYS_MAX, PROMISED_MAX_BYTES, Overlay, Overlays, Promise
 
 
 def _overlay(overlays: Overlays, customer: bytes, at_ms: int = 0) -> int:
@@ -56,3 +58,19 @@ def test_clear_forgets_all_and_numbers_go_on() -> None:
     overlays.clear()
     assert list(overlays.of(b"a")) == []
     assert overlays.next_sequence() == sequence + 1
+
+
+async def test_answers_that_wait_for_their_fold_are_bounded_by_their_bytes() -> None:
+    overlays, full = Overlays(), []
+    for sequence in (1, 2):
+        given = asyncio.get_running_loop().create_future()
+        shown = Recommendation(f"r{sequence}", 1, "f", ())
+        promise = Promise(sequence, PROMISED_MAX_BYTES // 2, given)
+        overlays.add(Overlay(sequence, b"shop:ann", shown, (), promise=promise))
+        full.append(overlays.full)
+    overlays.withdraw(2)
+    full.append(overlays.full)
+    overlays.add(Overlay(3, b"shop:ann", shown, (), promise=promise))
+    overlays.clear()
+    full.append(overlays.full)
+    assert full == [False, True, False, False]

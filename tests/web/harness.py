@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -140,6 +141,11 @@ class Worker:
             partition.attach(store)
             partition.phase, partition.reason = Phase.READY, ""
         return self
+
+    def use(self, publisher: Publisher) -> None:
+        """Write to another log."""
+        self.publisher = publisher
+        self.engine = dataclasses.replace(self.engine, publisher=publisher)
 
     def number_for(self, customer_id: str, tenant: str = TENANT) -> int:
         """The number of a customer's partition."""

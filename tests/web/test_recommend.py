@@ -11,10 +11,11 @@ from app.decision.ids import parse_routed_id
 from app.decision.records import DecisionMade, decode_decision
 from tables.partition import Phase
 from tests.web.harness import ENTITIES, HEADERS, NOW_MS, TENANT, Client, Worker, running, snapshot
-from web.deciding import Underway, make_decision
+from web.deciding import make_decision
 from web.errors import ApiError
 from web.recommend_body import read_wanted
 from web.routing import lease_customer
+from web.underway import Underway
 from web.view import encode
 
 PATH = "/api/v1/recommend"

@@ -12,7 +12,7 @@ from tables.layout import customer_key
 from tests.decision.folding import response, target
 from tests.web.harness import ENTITIES, HEADERS, NOW_MS, TENANT, Worker, running, snapshot
 from tests.web.test_recommend import made
-from web.deciding import Underway
+from web.underway import Underway
 
 HOUR_MS = 3_600_000
 KEY = customer_key(TENANT, "ann")

@@ -127,6 +127,15 @@ def test_the_tutorials_form_needs_no_key() -> None:
     assert (response.outcome, response.idempotency_key) == ("click", None)
 
 
+@pytest.mark.parametrize("name", ["outcome", "interactionType"])
+def test_who_names_the_outcome_in_the_other_form_too_needs_a_key(name: str) -> None:
+    body = {"customerId": "ann", "offerId": "vinyl", "outcomeType": "click", name: "click"}
+    with pytest.raises(ApiError) as refused:
+        read_response(encode(body), headers(), TENANT, NOW_MS)
+    assert [problem.field for problem in refused.value.problems] == ["idempotencyKey"]
+    assert read_response(encode(body), headers(Idempotency_Key="k"), TENANT, NOW_MS).idempotency_key == "k"
+
+
 def test_a_caller_cannot_choose_tenant_or_target() -> None:
     forged = {**GOOD, "tenantId": "rival", "target": {"offerId": "x"}}
     response = read_response(encode(forged), headers(), TENANT, NOW_MS)

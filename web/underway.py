@@ -1,0 +1,34 @@
+"""A decision on its way from being made to being answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from app.decision.decide import Decided
+from tables.overlays import Promise
+
+
+class Underway(msgspec.Struct):
+    """A decision made. `record` is what goes on the log, None when nothing does."""
+
+    decided: Decided
+    recommendation_id: str
+    flow_id: str
+    at_ms: int
+    #: Whether the caller asked for the trace.
+    trace_asked: bool = False
+    trace_id: str | None = None
+    record: bytes | None = None
+    sequence: int = 0
+    #: The answer as it will be given, and to whom it is promised; only of a call with an idempotency key.
+    answer: bytes | None = None
+    promise: Promise | None = None
+
+
+class Remember(msgspec.Struct, frozen=True):
+    """That an answer is to be given again: under which key (its scope's hash), and how it is rendered."""
+
+    key_hash: int
+    render: Callable[[Underway], bytes]
