@@ -43,6 +43,8 @@ class TopicSpec:
 HEADER_REQUEST = "offertide-request"
 #: Header of a re-keyed record or dead letter: topic/partition/offset where it was first written.
 HEADER_ORIGIN = "offertide-origin"
+#: Header of a re-keyed record: when it was first written, epoch ms.
+HEADER_WRITTEN = "offertide-written"
 #: Headers of a dead letter: why, and the bad fields as JSON.
 HEADER_REASON = "offertide-reason"
 HEADER_PROBLEMS = "offertide-problems"

@@ -10,6 +10,9 @@ Every key of a partition's store and changelog begins with one byte, its kind:
     H  contact totals H <tenant>:<customer> <segment u32> contacts no longer kept one by one
     E  recent events E <tenant>:<customer> <segment u32>
     T  trace         T <at_ms u64> <trace id>             in time order, so that the oldest go first
+    I  traces of     I <hash> <at_ms u64> <trace id>      which traces a customer has
+    X  erased        X <hash>                             what bars the way back of an erased customer
+    Y  erasure       Y <at_ms u64> <erasure id>           what may be told of it, in time order
     A  totals        A <tenant>:<key>                     what this partition's customers add up to
     M  sums          M <tenant>:<key> <partition u16>     the newest totals of each, kept by the key's owner
     L  lease         L <tenant>:<key>                     what this partition may spend of a budget
@@ -27,7 +30,9 @@ and, in the store only, never in the changelog:
     !format          the format of the whole store
 
 J (journeys), D (timers) and U (run shares) are reserved. Numbers are big-endian, so that key
-order is their order.
+order is their order. <hash> is 128 bits of BLAKE2b of `<tenant>:<customer>`, see `customer_hash`.
+B, P, C, R, S, H and E are a customer's own: all of them go when it is erased (`codec.keys_of`), as do
+its T and I (`traces`).
 
 Values begin with their version byte. Version policy:
 
@@ -40,6 +45,7 @@ Values begin with their version byte. Version policy:
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from enum import Enum
 from typing import NamedTuple
@@ -64,6 +70,9 @@ class Kind(bytes, Enum):
     CONTACT_TOTALS = b"H"
     RECENT = b"E"
     TRACE = b"T"
+    TRACES_OF = b"I"
+    ERASED = b"X"
+    ERASURE = b"Y"
     TOTALS = b"A"
     SUMS = b"M"
     LEASE = b"L"
@@ -77,6 +86,9 @@ CONTROL_KEY = b"Z"
 FENCE_KEY = b"!fence"
 OFFSET_KEY = b"!offset"
 FORMAT_KEY = b"!format"
+
+#: Bytes of a customer's hash.
+HASH_BYTES = 16
 
 
 class Versions(NamedTuple):
@@ -94,6 +106,8 @@ VERSIONS: dict[Kind, Versions] = {
     Kind.BEHAVIOUR: Versions(2, frozenset({1, 2})),
     # 2: selection probability, experiment and variant, model and features of what was shown.
     Kind.RECOMMENDED: Versions(2, frozenset({1, 2})),
+    # 2: the customer's hash before the JSON. Earlier ones are bare JSON, so that their version is its brace.
+    Kind.TRACE: Versions(2, frozenset({ord("{"), 2})),
     # 2: the position and mark of the topic `evidence`.
     Kind.CONTROL: Versions(2, frozenset({1, 2})),
 }
@@ -143,6 +157,28 @@ def split_sum_key(key: bytes) -> tuple[bytes, int]:
 
 def outbox_key(sequence: int) -> bytes:
     return b"O" + _U64.pack(sequence)
+
+
+def customer_hash(customer: bytes) -> bytes:
+    """What stands for a customer key where its id may not: 16 bytes.
+
+    It has no secret: whoever folds a record must find the marker, on any worker and at any time, and a secret
+    that is lost or changed would let the customer come back. So who guesses an id can confirm the guess.
+    """
+    return hashlib.blake2b(customer, digest_size=HASH_BYTES, person=b"offertide-erased").digest()
+
+
+def erased_key(hashed: bytes) -> bytes:
+    return b"X" + hashed
+
+
+def erasure_key(at_ms: int, erasure_id: str) -> bytes:
+    return b"Y" + _U64.pack(at_ms) + erasure_id.encode()
+
+
+def trace_of_key(hashed: bytes, trace: bytes) -> bytes:
+    """The key that finds a customer's trace; `trace` is the trace's own."""
+    return b"I" + hashed + trace[1:]
 
 
 def trace_key(at_ms: int, trace_id: str) -> bytes:

@@ -67,6 +67,8 @@ class Underway(msgspec.Struct):
     trace_id: str | None = None
     record: bytes | None = None
     sequence: int = 0
+    #: When the customer was last erased, as the state that was decided on had it, epoch ms; 0 when never.
+    erasure_ms: int = 0
 
 
 def make_decision(
@@ -87,6 +89,8 @@ def make_decision(
     view = view_of(wanted.customer_id, customer, contacts, assigned)
     budgets = partition.budgets_of(tenant, now_ms)
     made = decide_for(engine, tenant, wanted, partition.number, view, now_ms, budgets)
+    if customer is not None and customer.erasure is not None:
+        made.erasure_ms = customer.erasure.requested_ms
     if made.decided.decisions or made.decided.trace is not None:
         _lay(engine, lease, snapshot.version, tenant_id, wanted.customer_id, made)
     return made
@@ -238,6 +242,7 @@ def _lay(
         assigned=made.decided.assigned,
         experiment_id=None if experiment is None else experiment.experiment_id,
         variant=None if experiment is None else experiment.variant,
+        erasure_ms=made.erasure_ms,
         trace_id=made.trace_id,
         trace=trace,
     )
