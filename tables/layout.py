@@ -106,8 +106,8 @@ VERSIONS: dict[Kind, Versions] = {
     Kind.BEHAVIOUR: Versions(2, frozenset({1, 2})),
     # 2: selection probability, experiment and variant, model and features of what was shown.
     Kind.RECOMMENDED: Versions(2, frozenset({1, 2})),
-    # 2: the customer's hash before the JSON. Earlier ones are bare JSON, so that their version is its brace.
-    Kind.TRACE: Versions(2, frozenset({ord("{"), 2})),
+    # 2: the customer's hash before the JSON. Those from before are bare JSON, without a version (`traces`).
+    Kind.TRACE: Versions(2, frozenset({2})),
     # 2: the position and mark of the topic `evidence`.
     Kind.CONTROL: Versions(2, frozenset({1, 2})),
 }

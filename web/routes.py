@@ -9,6 +9,7 @@ from web.auth import authenticator_of, voucher_of
 from web.customers import CustomerView
 from web.eligibility import EligibilityView
 from web.engine import Engine
+from web.erasures import ErasureView
 from web.experiments import ExperimentResultsView
 from web.forwarding import Forwarder
 from web.ingest import IngestView
@@ -26,6 +27,7 @@ VIEWS: tuple[type[ApiView], ...] = (
     CaptureView,
     IngestView,
     CustomerView,
+    ErasureView,
     EligibilityView,
     TraceView,
     TracesView,
