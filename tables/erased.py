@@ -69,8 +69,15 @@ def erasure_changes(customer: Customer, erasure: Erasure) -> Iterator[tuple[byte
     if nothing_new(customer):
         marker.watermarks, marker.rekeyed = customer.watermarks, customer.rekeyed
     yield erased_key(hashed), pack(Kind.ERASED, _encoder.encode(marker))
+    # With each marker: one that is written after all expired goes again with its fact.
+    yield fact_change(customer, erasure)
+
+
+def fact_change(customer: Customer, erasure: Erasure) -> tuple[bytes, bytes]:
+    """What may be told of an erasure, to be stored."""
+    hashed = customer_hash(customer_key(customer.tenant_id, customer.customer_id))
     fact = Fact(customer.tenant_id, hashed, erasure.requested_ms, erasure.erased_ms)
-    yield _fact_key(erasure.erasure_id), pack(Kind.ERASURE, _encoder.encode(fact))
+    return _fact_key(erasure.erasure_id), pack(Kind.ERASURE, _encoder.encode(fact))
 
 
 def find_fact(erasure_id: str, get: Callable[[bytes], bytes | None]) -> Fact | None:

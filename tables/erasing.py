@@ -8,13 +8,13 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from app.decision.erasing import forget
 from app.decision.ids import parse_routed_id
 from app.decision.state import Customer, Erasure
 from tables.codec import Change, keys_of
-from tables.erased import ERASURE_KEPT_MS, Fact, any_erased, expired_erasures, find_fact
+from tables.erased import ERASURE_KEPT_MS, Fact, any_erased, expired_erasures, fact_change, find_fact
 from tables.layout import customer_key
 from tables.overlays import Overlays
 from tables.store import PartitionStore
@@ -33,14 +33,14 @@ class Erasing:
         self._traces = traces
         self._overlays = overlays
         self._store: PartitionStore | None = None
-        self._keys: list[bytes] = []
+        self._changes: list[Change] = []
         #: Whether the partition has any.
         self.any = False
 
     def attach(self, store: PartitionStore | None) -> None:
         """Take up with the recovered store, or with none."""
         self._store = store
-        self._keys.clear()
+        self._changes.clear()
         self.any = store is not None and any_erased(store)
 
     def erase(self, customer: Customer, erasure: Erasure) -> None:
@@ -48,7 +48,9 @@ class Erasing:
         key = customer_key(customer.tenant_id, customer.customer_id)
         self._traces.erase(key, _named_traces(customer))
         self._overlays.forget(key)
-        self._keys.extend(keys_of(customer))
+        self._changes.extend((each, None) for each in keys_of(customer))
+        # Of two erasures in one batch, the marker knows the later one only.
+        self._changes.append(fact_change(customer, erasure))
         forget(customer, erasure)
         self.any = True
 
@@ -62,14 +64,13 @@ class Erasing:
             return []
         return list(expired_erasures(self._store, now_ms - ERASURE_KEPT_MS, limit))
 
-    def changes(self) -> Iterator[Change]:
-        """What the batch in hand deletes; ahead of all that it writes."""
-        for key in self._keys:
-            yield key, None
+    def changes(self) -> Sequence[Change]:
+        """What erasures of the batch in hand delete, and what may be told of them."""
+        return self._changes
 
     def written(self) -> None:
         """The batch is stored."""
-        self._keys.clear()
+        self._changes.clear()
 
 
 def _named_traces(customer: Customer) -> Iterator[tuple[int, str]]:

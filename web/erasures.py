@@ -2,8 +2,8 @@
 
 Rules:
 
-1.  An erasure is a record on `profiles`, as anybody may write one; it is answered when its fold is durable, in
-    the changelog. Who writes for this customer after the answer begins a new one.
+1.  An erasure is a record on `profiles`, as anybody may write one; it is answered when its fold is durable,
+    in the changelog. Who writes for this customer after the answer begins a new one.
 2.  Nobody need be known to be erased: records may be on their way. Erasing twice is no error, but two
     erasures.
 3.  The fact goes to the audit trail first; nothing is erased without.
