@@ -89,7 +89,9 @@ def test_the_newest_version_is_written_byte_for_byte() -> None:
     assert dict(changes_of(full_customer())) == _golden("customer-v2.json")
 
 
-@pytest.mark.parametrize(("name", "meant"), [("customer-v1.json", _first), ("customer-v2.json", full_customer)])
+@pytest.mark.parametrize(
+    ("name", "meant"), [("customer-v1.json", _first), ("customer-v2.json", full_customer)]
+)
 def test_the_bytes_of_every_version_stay_readable(name: str, meant: Callable[[], Customer]) -> None:
     loaded = load_customer(customer_key("demo", "C-1 ü"), _golden(name).get)
     assert loaded is not None
