@@ -280,3 +280,10 @@ def test_markers_go_when_no_record_of_before_can_be_left(bench: Bench) -> None:
     assert kinds(stored(bench)) == {b"X", b"Y"}, "the marker is the later erasure's"
     assert bench.partition.erasing.fact(second) is not None
     assert sweep(ERASED_MS + 5_001 + ERASURE_KEPT_MS) == set()
+
+
+def test_two_erasures_in_one_batch_are_both_told_of(bench: Bench) -> None:
+    first, second = erase(bench), erase(bench, LATER_MS)
+    bench.write()
+    assert bench.partition.erasing.fact(first) is not None
+    assert bench.partition.erasing.fact(second) is not None
