@@ -59,9 +59,6 @@ INBOX_BYTES = 4 * 1024 * 1024
 #: A wall clock this far behind the state's time was set back, or was ahead before; in milliseconds.
 CLOCK_BACK_MS = 10 * 60_000
 
-#: Expired traces deleted with one batch.
-TRACE_SWEEP = 200
-
 log = structlog.get_logger(__name__)
 
 
@@ -192,10 +189,7 @@ class FoldLoop:
 
     async def _write(self, clock: Clock) -> None:
         partition = self.partition
-        # Traces are stored in the order of time, of all tenants together: they go when the tenant that keeps
-        # them longest has no use for them. Those of others are no longer served by then.
-        horizon_ms = clock.now_ms - clock.catalogue.trace_retention_ms
-        expired = partition.expired_traces(horizon_ms, TRACE_SWEEP)
+        expired = partition.expired(clock.now_ms, clock.catalogue.trace_retention_ms)
         batch = partition.seal(clock.now_ms, clock.catalogue.version, expired)
         first, last = await self._writer.append(batch, self._expected)
         partition.written(batch, first, last)

@@ -13,15 +13,16 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
 
+from agents.erasing import Eraser
 from agents.notices import Notices
-from agents.origin import Origin
+from agents.origin import Origin, first_written_ms, folded_before, header_of, note_folded
 from app.decision.deliveries import mark_contacts
-from app.decision.fold import REFUSED, Clock, Verdict, fold_decision, fold_event, fold_profile
+from app.decision.fold import ERASED, REFUSED, Clock, Verdict, fold_decision, fold_event, fold_profile
 from app.decision.ids import parse_routed_id
 from app.decision.notices import decode_notice
 from app.decision.records import (
@@ -47,6 +48,7 @@ from config.topics import (
     HEADER_PROBLEMS,
     HEADER_REASON,
     HEADER_REQUEST,
+    HEADER_WRITTEN,
     PROFILES,
     REKEYED,
     RESPONSES,
@@ -121,6 +123,7 @@ class Folder:
         self._metrics = metrics
         self._poison = poison
         self._notices = Notices(partition, partitions, metrics)
+        self._eraser = Eraser(partition, self._notices, metrics)
 
     def fold(self, topic: int, record: Any, clock: Clock) -> None:
         """Fold one record of a customer topic. Nothing a producer wrote may make it raise.
@@ -154,7 +157,7 @@ class Folder:
             self._fold(name, topic, record, Origin(name, record.partition, record.offset), clock)
             return
         try:
-            origin = Origin.parse(_header(record, HEADER_ORIGIN) or b"")
+            origin = Origin.parse(header_of(record, HEADER_ORIGIN) or b"")
             if origin.partition >= self._partitions:
                 raise ValueError(f"there is no partition {origin.partition}")
         except ValueError as error:
@@ -183,15 +186,20 @@ class Folder:
         if customer is None:
             self._rekey(key, record, origin)
             return
-        if _folded_before(customer, topic, origin):
+        if folded_before(customer, topic, origin):
             self._metrics.records_skipped_total.labels(name).inc()
             return
+        note_folded(customer, topic, origin)
+        written_ms = record.timestamp if topic is not None else first_written_ms(record)
+        if isinstance(body, DecisionMade) and body.origin == self._origin_id:
+            self._partition.overlays.folded(body.sequence)
+        if customer.erasure is not None or (isinstance(body, ProfileWrite) and body.erase):
+            gone = self._eraser.fold(customer, body, written_ms, origin, clock)
+            if gone is not None:
+                self._answer(record, gone)
+                return
         before = mark_contacts(customer)
-        verdict = self._apply(customer, body, record, origin, clock)
-        if topic is None:
-            customer.rekeyed[f"{origin.topic}/{origin.partition}"] = origin.offset + 1
-        else:
-            customer.watermarks[topic] = origin.offset + 1
+        verdict = self._apply(customer, body, written_ms, origin, clock)
         if verdict.refused is not None:
             self._dead_letter(record.key, record.value, origin, verdict.refused)
         if verdict.evidence or verdict.variants:
@@ -215,25 +223,26 @@ class Folder:
         self._partition.pin(key, found)
         return found
 
-    def _apply(self, customer: Customer, body: Body, record: Any, origin: Origin, clock: Clock) -> Verdict:
+    def _apply(
+        self, customer: Customer, body: Body, written_ms: int, origin: Origin, clock: Clock
+    ) -> Verdict:
         if isinstance(body, Event):
-            return fold_event(customer, body, record.timestamp, clock)
+            return fold_event(customer, body, written_ms, clock)
         if isinstance(body, Response):
-            return fold_response(customer, body, record.timestamp, clock, str(origin))
+            return fold_response(customer, body, written_ms, clock, str(origin))
         if isinstance(body, ProfileWrite):
             return fold_profile(customer, body, clock)
         return self._apply_decision(customer, body, clock)
 
     def _apply_decision(self, customer: Customer, decision: DecisionMade, clock: Clock) -> Verdict:
-        if decision.origin == self._origin_id:
-            self._partition.overlays.folded(decision.sequence)
         verdict = fold_decision(customer, decision, clock)
         if verdict.refused is not None:
             return verdict
         trace = bytes(decision.trace)
         routed = parse_routed_id(decision.trace_id or "")
         if routed is not None and trace != b"null":
-            self._partition.keep_trace(routed.at_ms, decision.trace_id or "", trace)
+            key = customer_key(customer.tenant_id, customer.customer_id)
+            self._partition.traces.keep(key, routed.at_ms, decision.trace_id or "", trace)
         if decision.answer_key is not None:
             key = customer_key(decision.tenant_id, decision.customer_id)
             answered = Answered(int(decision.answer_key, 16), decision.at_ms)
@@ -249,14 +258,20 @@ class Folder:
                 self._dead_letter(None, unparked.parked.body, origin, refused)
 
     def _answer(self, record: Any, verdict: Verdict) -> None:
-        request_id = _header(record, HEADER_REQUEST)
-        if request_id is not None:
-            self._partition.waiters.settle(request_id.decode("utf-8", "replace"), verdict)
+        request_id = header_of(record, HEADER_REQUEST)
+        if request_id is None:
+            return
+        waiters, name = self._partition.waiters, request_id.decode("utf-8", "replace")
+        if verdict.status == ERASED:
+            waiters.defer(name, verdict)
+        else:
+            waiters.settle(name, verdict)
 
     def _rekey(self, key: bytes, record: Any, origin: Origin) -> None:
-        request_id = _header(record, HEADER_REQUEST)
+        request_id = header_of(record, HEADER_REQUEST)
         headers = [] if request_id is None else [(HEADER_REQUEST, request_id[:_REQUEST_MAX])]
         headers.append((HEADER_ORIGIN, str(origin).encode()))
+        headers.append((HEADER_WRITTEN, str(record.timestamp).encode()))
         target = partition_of(key, self._partitions)
         self._partition.outbox.add(Derived(REKEYED, target, key, record.value, tuple(headers)))
         self._metrics.rekeyed_total.inc()
@@ -281,17 +296,3 @@ def _too_large(value: bytes) -> Refused | None:
     if len(value) <= RECORD_MAX_BYTES:
         return None
     return Refused("too_large", (Problem("", f"{len(value)} bytes, at most {RECORD_MAX_BYTES}"),))
-
-
-def _folded_before(customer: Customer, topic: int | None, origin: Origin) -> bool:
-    if topic is not None:
-        return origin.offset < customer.watermarks[topic]
-    return origin.offset < customer.rekeyed.get(f"{origin.topic}/{origin.partition}", 0)
-
-
-def _header(record: Any, name: str) -> bytes | None:
-    headers: Iterable[tuple[str, bytes | None]] = record.headers
-    for header, value in headers:
-        if header == name:
-            return value
-    return None

@@ -49,6 +49,10 @@ class Metrics:
     records_skipped_total: Annotated[Counter, About("Records met again and not counted twice.", "topic")]
     dead_letters_total: Annotated[Counter, About("Records kept as dead letters instead of folded.", "reason")]
     rekeyed_total: Annotated[Counter, About("Records sent on, another partition owning their customer.")]
+    erasures_total: Annotated[Counter, About("Customers erased.")]
+    records_erased_total: Annotated[
+        Counter, About("Records of before their customer's erasure that were folded after it, nothing kept.")
+    ]
     batches_total: Annotated[Counter, About("Micro-batches written to changelog and store.")]
     batch_seconds: Annotated[Histogram, About("From a micro-batch's first fold to its write in the store.")]
     batch_failures_total: Annotated[Counter, About("Micro-batches that stopped their partition.", "reason")]

@@ -45,6 +45,8 @@ class TopicSpec:
 HEADER_REQUEST = "offertide-request"
 #: Header of a re-keyed record or dead letter: topic/partition/offset where it was first written.
 HEADER_ORIGIN = "offertide-origin"
+#: Header of a re-keyed record: when it was first written, epoch ms.
+HEADER_WRITTEN = "offertide-written"
 #: Headers of a dead letter: why, and the bad fields as JSON.
 HEADER_REASON = "offertide-reason"
 HEADER_PROBLEMS = "offertide-problems"
@@ -71,8 +73,18 @@ DELETE_RETENTION_MS = 24 * 3_600_000
 #: A batch that a crash tore is taken back by the next owner before compaction looks at it; in milliseconds.
 COMPACTION_LAG_MS = 10 * 60_000
 
-#: Raw topics keep records for 30 days.
+#: Compaction looks at every changelog record within this time, however little is written; in milliseconds.
+COMPACTION_MAX_LAG_MS = 24 * 3_600_000
+
+#: By then nothing in the changelog names a deleted key: compaction has replaced its values by the tombstone,
+#: kept that for `delete.retention.ms`, and looked again.
+CHANGELOG_GONE_MS = 2 * COMPACTION_MAX_LAG_MS + DELETE_RETENTION_MS
+
+#: A record of a raw topic is gone for good after 30 days at most: after `retention.ms`, which is less, its
+#: segment must be closed, which takes RAW_SEGMENT_MS at most, and the broker must look.
 RAW_RETENTION_MS = 30 * 24 * 3_600_000
+RAW_SEGMENT_MS = 12 * 3_600_000
+_RAW_RETENTION_BROKER_MS = RAW_RETENTION_MS - 2 * RAW_SEGMENT_MS
 
 MESSAGE_MAX_BYTES = 8 * 1024 * 1024
 
@@ -85,11 +97,14 @@ def topic_specs(app_id: str, partitions: int, replicas: int, min_insync_replicas
         "max.message.bytes": str(MESSAGE_MAX_BYTES),
         "unclean.leader.election.enable": "false",
     }
-    raw = common | {"retention.ms": str(RAW_RETENTION_MS)}
+    raw = common | {"retention.ms": str(_RAW_RETENTION_BROKER_MS), "segment.ms": str(RAW_SEGMENT_MS)}
     compacted = common | {"cleanup.policy": "compact", "delete.retention.ms": str(DELETE_RETENTION_MS)}
     specs = [TopicSpec(names[name], partitions, replicas, raw) for name in SOURCE_TOPICS]
     specs.append(TopicSpec(names[DEAD_LETTERS], partitions, replicas, raw))
-    changelog = compacted | {"min.compaction.lag.ms": str(COMPACTION_LAG_MS)}
+    changelog = compacted | {
+        "min.compaction.lag.ms": str(COMPACTION_LAG_MS),
+        "max.compaction.lag.ms": str(COMPACTION_MAX_LAG_MS),
+    }
     specs.append(TopicSpec(changelog_topic(app_id), partitions, replicas, changelog))
     specs.extend(TopicSpec(names[name], 1, replicas, compacted) for name in (CATALOG, SCOREBOARD))
     kept = common | {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}

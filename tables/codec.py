@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from app.decision.erasing import nothing_new
 from app.decision.log import Log
 from app.decision.state import (
     CONTACT_SEGMENT,
@@ -33,6 +34,7 @@ from app.decision.state import (
     Window,
 )
 from config.topics import CUSTOMER_TOPICS
+from tables.erased import erasure_changes, load_erasure
 from tables.layout import (
     Kind,
     behaviour_key,
@@ -119,20 +121,40 @@ def new_customer(key: bytes) -> Customer:
     return customer
 
 
-def load_customer(key: bytes, get: Callable[[bytes], bytes | None]) -> Customer | None:
-    """The customer stored under a customer key, or None.
+def load_customer(key: bytes, get: Callable[[bytes], bytes | None], erasures: bool = True) -> Customer | None:
+    """The customer stored under a customer key, or None. Of an erased one, only what bars its way back.
 
     Args:
         key: the customer key, see `layout.customer_key`.
         get: the store's lookup.
+        erasures: whether the store has any: without, none is looked up.
 
     Raises:
         StateFormatError: a value has an unknown version.
         MissingValueError: a value that the head names is not there.
     """
     value = get(behaviour_key(key))
-    if value is None:
-        return None
+    customer = None if value is None else _load_customer(key, value, get)
+    return _with_erasure(key, customer, get) if erasures else customer
+
+
+def _with_erasure(
+    key: bytes, customer: Customer | None, get: Callable[[bytes], bytes | None]
+) -> Customer | None:
+    found = load_erasure(key, get)
+    if found is None:
+        return customer
+    erasure, marker = found
+    erasure.head_stored = customer is not None
+    if customer is None:
+        customer = new_customer(key)
+        customer.watermarks[: len(marker.watermarks)] = marker.watermarks
+        customer.rekeyed = marker.rekeyed
+    customer.erasure = erasure
+    return customer
+
+
+def _load_customer(key: bytes, value: bytes, get: Callable[[bytes], bytes | None]) -> Customer:
     head = _behaviour.decode(unpack(Kind.BEHAVIOUR, value))
     customer = new_customer(key)
     stored = head.watermarks
@@ -161,6 +183,14 @@ def changes_of(customer: Customer) -> list[Change]:
     """What must be written so that the store holds this customer as it is now. The head comes last."""
     key = customer_key(customer.tenant_id, customer.customer_id)
     changes: list[Change] = []
+    erasure = customer.erasure
+    if erasure is not None:
+        blank = nothing_new(customer)
+        if blank or not erasure.head_stored:
+            changes.extend(erasure_changes(customer, erasure))
+        if blank:
+            # A response that was parked since, and went again, may have left a head.
+            return [*changes, (behaviour_key(key), None)]
     if customer.profile_changed and customer.profile is not None:
         changes.append((profile_key(key), pack(Kind.PROFILE, _encoder.encode(customer.profile))))
     for kind, log in zip(_LOG_KINDS, _logs(customer), strict=True):
@@ -170,9 +200,25 @@ def changes_of(customer: Customer) -> list[Change]:
     return changes
 
 
+def keys_of(customer: Customer) -> list[bytes]:
+    """Every key of the store that belongs to this customer, traces and markers apart.
+
+    What a store keeps of one customer must be found from here: it is what an erasure deletes. Some keys may
+    not be there.
+    """
+    key = customer_key(customer.tenant_id, customer.customer_id)
+    keys = [behaviour_key(key), profile_key(key)]
+    for kind, log in zip(_LOG_KINDS, _logs(customer), strict=True):
+        segments = range(log.stored_base // log.size, -(-log.end // log.size))
+        keys.extend(segment_key(kind, key, segment) for segment in segments)
+    return keys
+
+
 def settle(customer: Customer) -> None:
     """The store now holds this customer as it is."""
     customer.profile_changed = False
+    if customer.erasure is not None:
+        customer.erasure.head_stored = not nothing_new(customer)
     for log in _logs(customer):
         log.settle()
 

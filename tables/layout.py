@@ -12,6 +12,9 @@ Every key of a partition's store and changelog begins with one byte, its kind:
     T  trace         T <at_ms u64> <trace id>             in time order, so that the oldest go first
     V  answer        V <at_ms u64> <tenant>:<customer> <key hash u64>  of an idempotency key, in time order
     K  answers       K <tenant>:<customer>                which answers the customer has
+    I  traces of     I <hash> <at_ms u64> <trace id>      which traces a customer has
+    X  erased        X <hash>                             what bars the way back of an erased customer
+    Y  erasure       Y <at_ms u64> <erasure id>           what may be told of it, in time order
     A  totals        A <tenant>:<key>                     what this partition's customers add up to
     M  sums          M <tenant>:<key> <partition u16>     the newest totals of each, kept by the key's owner
     L  lease         L <tenant>:<key>                     what this partition may spend of a budget
@@ -29,7 +32,9 @@ and, in the store only, never in the changelog:
     !format          the format of the whole store
 
 J (journeys), D (timers) and U (run shares) are reserved. Numbers are big-endian, so that key
-order is their order.
+order is their order. <hash> is 128 bits of BLAKE2b of `<tenant>:<customer>`, see `customer_hash`.
+B, P, C, R, S, H and E are a customer's own: all of them go when it is erased (`codec.keys_of`), as do
+its T and I (`traces`).
 
 Values begin with their version byte. Version policy:
 
@@ -42,6 +47,7 @@ Values begin with their version byte. Version policy:
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from enum import Enum
 from typing import NamedTuple
@@ -68,6 +74,9 @@ class Kind(bytes, Enum):
     TRACE = b"T"
     ANSWER = b"V"
     ANSWERS = b"K"
+    TRACES_OF = b"I"
+    ERASED = b"X"
+    ERASURE = b"Y"
     TOTALS = b"A"
     SUMS = b"M"
     LEASE = b"L"
@@ -81,6 +90,9 @@ CONTROL_KEY = b"Z"
 FENCE_KEY = b"!fence"
 OFFSET_KEY = b"!offset"
 FORMAT_KEY = b"!format"
+
+#: Bytes of a customer's hash.
+HASH_BYTES = 16
 
 
 class Versions(NamedTuple):
@@ -98,6 +110,8 @@ VERSIONS: dict[Kind, Versions] = {
     Kind.BEHAVIOUR: Versions(2, frozenset({1, 2})),
     # 2: selection probability, experiment and variant, model and features of what was shown.
     Kind.RECOMMENDED: Versions(2, frozenset({1, 2})),
+    # 2: the customer's hash before the JSON. Those from before are bare JSON, without a version (`traces`).
+    Kind.TRACE: Versions(2, frozenset({2})),
     # 2: the position and mark of the topic `evidence`.
     Kind.CONTROL: Versions(2, frozenset({1, 2})),
 }
@@ -147,6 +161,28 @@ def split_sum_key(key: bytes) -> tuple[bytes, int]:
 
 def outbox_key(sequence: int) -> bytes:
     return b"O" + _U64.pack(sequence)
+
+
+def customer_hash(customer: bytes) -> bytes:
+    """What stands for a customer key where its id may not: 16 bytes.
+
+    It has no secret: whoever folds a record must find the marker, on any worker and at any time, and a secret
+    that is lost or changed would let the customer come back. So who guesses an id can confirm the guess.
+    """
+    return hashlib.blake2b(customer, digest_size=HASH_BYTES, person=b"offertide-erased").digest()
+
+
+def erased_key(hashed: bytes) -> bytes:
+    return b"X" + hashed
+
+
+def erasure_key(at_ms: int, erasure_id: str) -> bytes:
+    return b"Y" + _U64.pack(at_ms) + erasure_id.encode()
+
+
+def trace_of_key(hashed: bytes, trace: bytes) -> bytes:
+    """The key that finds a customer's trace; `trace` is the trace's own."""
+    return b"I" + hashed + trace[1:]
 
 
 def trace_key(at_ms: int, trace_id: str) -> bytes:

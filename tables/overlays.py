@@ -104,6 +104,11 @@ class Overlays:
         if sequence in self._by_sequence:
             self._remove(sequence)
 
+    def forget(self, customer: bytes) -> None:
+        """The customer was erased: decisions under way are none of its any more, whatever becomes of them."""
+        for overlay in tuple(self.of(customer)):
+            self._remove(overlay.sequence)
+
     def clear(self) -> None:
         """The partition is no longer this process's to answer for. Sequence numbers go on."""
         self._by_sequence.clear()

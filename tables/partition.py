@@ -26,15 +26,20 @@ from tables.answers import Answers
 from tables.codec import Change, MissingValueError, changes_of, load_customer, new_customer, settle
 from tables.control import ORIGIN, Control, Mark, encode_control
 from tables.counters import Counters
+from tables.erasing import Erasing
 from tables.fencing import PartitionProducer
-from tables.layout import CONTROL_KEY, Kind, trace_key
+from tables.layout import CONTROL_KEY, Kind
 from tables.leases import Leases
 from tables.marks import mark_of
 from tables.outbox import Outbox
 from tables.overlays import Overlays
 from tables.rooms import Rooms
 from tables.store import PartitionStore
+from tables.traces import Traces
 from tables.waiters import Waiters
+
+#: Expired traces, and expired erasures, deleted with one batch.
+SWEEP = 200
 
 
 class PartitionClosedError(Exception):
@@ -85,7 +90,8 @@ class Partition:
         self._cache: OrderedDict[bytes, Customer] = OrderedDict()
         self._cache_customers = cache_customers
         self._changed: dict[bytes, Customer] = {}
-        self._traces: list[Change] = []
+        self.traces = Traces()
+        self.erasing = Erasing(self.traces, self.overlays, self.answers)
         self._folded: list[tuple[int, int, int]] = []
         self._marks: list[Mark | None] = list(ORIGIN.marks)
         self._hits = metrics.cache_hits_total
@@ -99,6 +105,8 @@ class Partition:
         """Take the recovered store's position as this partition's."""
         self.drop("recovered anew")
         self.store = store
+        self.traces.attach(store)
+        self.erasing.attach(store)
         self.producer = producer
         self.control = store.control()
         self.positions = list(self.control.positions)
@@ -114,7 +122,8 @@ class Partition:
         """Forget all that is in memory only, and fail who waits for it."""
         self._cache.clear()
         self._changed.clear()
-        self._traces.clear()
+        self.erasing.attach(None)
+        self.traces.attach(None)
         self._folded.clear()
         self.counters.clear()
         self.leases.clear()
@@ -180,14 +189,6 @@ class Partition:
                 known = {**known, **overlay.assigned}
         return known
 
-    def trace(self, at_ms: int, trace_id: str) -> bytes | None:
-        """The trace as it is served, JSON, when it is durable and not expired."""
-        key = trace_key(at_ms, trace_id)
-        for fresh, value in self._traces:
-            if fresh == key:
-                return value
-        return self._store.get(key)
-
     # -- folding
 
     def find(self, key: bytes) -> Customer | None:
@@ -207,9 +208,6 @@ class Partition:
         self.pin(key, found)
         return found
 
-    def keep_trace(self, at_ms: int, trace_id: str, trace: bytes) -> None:
-        self._traces.append((trace_key(at_ms, trace_id), trace))
-
     def passed(self, topic: int, first: int, end: int, last: Any = None) -> None:
         """Records [first, end) of a topic are folded, skipped or dead-lettered; `last` is the last one."""
         self.positions[topic] = end
@@ -221,13 +219,15 @@ class Partition:
     def dirty(self) -> bool:
         """Whether there is anything to write."""
         shared = self.counters.dirty or self.leases.dirty or self.answers.dirty
-        return bool(self._folded or self._changed or self._traces or shared or self.outbox.unforgotten)
+        return bool(self._folded or self._changed or len(self.traces) or shared or self.outbox.unforgotten)
 
-    def seal(self, now_ms: int, catalogue_version: int, expired_traces: Sequence[bytes] = ()) -> Batch:
+    def seal(self, now_ms: int, catalogue_version: int, expired: Sequence[bytes] = ()) -> Batch:
         """The batch in hand, for the changelog. Nothing may be folded until `written` or `drop`."""
-        changes = [change for customer in self._changed.values() for change in changes_of(customer)]
-        changes.extend(self._traces)
-        changes.extend((key, None) for key in expired_traces)
+        # What expired goes first: a marker may have been written anew since.
+        changes: list[Change] = [*((key, None) for key in expired), *self.erasing.changes()]
+        for customer in self._changed.values():
+            changes.extend(changes_of(customer))
+        changes.extend(self.traces.changes())
         changes.extend(self.answers.changes(now_ms))
         changes.extend(itertools.chain(self.counters.changes(), self.leases.changes()))
         changes.extend(self.outbox.changes())
@@ -251,23 +251,24 @@ class Partition:
         for customer in self._changed.values():
             settle(customer)
         self._changed.clear()
-        self._traces.clear()
+        self.erasing.written()
+        self.traces.written()
         self._folded.clear()
+        self.waiters.written()
         self.counters.written(batch.control.batch)
         self.leases.written()
         self.answers.written()
         self.outbox.written(batch.control.outbox_published)
         self._evict()
 
-    def expired_traces(self, before_ms: int, limit: int) -> list[bytes]:
-        """Keys of the oldest stored traces made before an instant, at most `limit`."""
-        keys: list[bytes] = []
-        end = trace_key(before_ms, "")
-        for key, _ in self._store.scan(Kind.TRACE.value):
-            if key >= end or len(keys) >= limit:
-                break
-            keys.append(key)
-        return keys
+    def expired(self, now_ms: int, trace_retention_ms: int) -> list[bytes]:
+        """Keys of the oldest traces and erasures that nobody has a use for, for the batch in hand to delete.
+
+        Traces are stored in the order of time, of all tenants together: they go when the tenant that keeps
+        them longest has no use for them. Those of others are no longer served by then.
+        """
+        traces = self.traces.expired(now_ms - trace_retention_ms, SWEEP)
+        return [*traces, *self.erasing.expired(now_ms, SWEEP)]
 
     @property
     def _store(self) -> PartitionStore:
@@ -278,7 +279,7 @@ class Partition:
     def _load(self, key: bytes) -> Customer | None:
         store = self._store
         try:
-            return load_customer(key, store.get)
+            return load_customer(key, store.get, self.erasing.any)
         except MissingValueError as error:
             store.damage = error
             raise

@@ -24,6 +24,8 @@ class Waiters:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._waiting: dict[str, asyncio.Future[Verdict]] = {}
+        #: Verdicts of the batch in hand that are told once it is written, of requests that wait.
+        self._deferred: dict[str, Verdict] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -46,6 +48,17 @@ class Waiters:
         if future is not None and not future.done():
             future.set_result(verdict)
 
+    def defer(self, request_id: str, verdict: Verdict) -> None:
+        """The record was folded, and its request is to be told when that is durable."""
+        if request_id in self._waiting:
+            self._deferred[request_id] = verdict
+
+    def written(self) -> None:
+        """The batch in hand is durable."""
+        deferred, self._deferred = self._deferred, {}
+        for request_id, verdict in deferred.items():
+            self.settle(request_id, verdict)
+
     def forget(self, request_id: str) -> None:
         """The request gave up."""
         self._waiting.pop(request_id, None)
@@ -53,6 +66,7 @@ class Waiters:
     def abandon(self, reason: str) -> None:
         """Fail every waiting request: the partition stopped or moved."""
         waiting, self._waiting = self._waiting, {}
+        self._deferred.clear()
         for future in waiting.values():
             if not future.done():
                 future.set_exception(FoldAbandonedError(reason))

@@ -15,6 +15,7 @@ from tables.store import StoreError
 from web.access import Operation, Role, areas
 from web.customer_body import CustomerBody, ProfileBody, checked_customer_id, customer_body, read_profile
 from web.engine import Engine
+from web.erasures import ERASES, erase
 from web.errors import not_found, pending
 from web.routing import Lease, lease_customer
 from web.stale import STALE_STATE, standby_for, stored_customer, stored_recommendations
@@ -50,6 +51,7 @@ class CustomerView(ApiView):
         ),
         "PUT": _written("Replace a customer's profile."),
         "PATCH": _written("Merge into a customer's profile; null removes an attribute."),
+        "DELETE": ERASES,
     }
 
     async def get(self, call: Call) -> Answer:
@@ -61,6 +63,9 @@ class CustomerView(ApiView):
 
     async def patch(self, call: Call) -> Answer:
         return await self._write(call, replace=False)
+
+    async def delete(self, call: Call) -> Answer:
+        return await erase(self.engine, call, _customer_id(call))
 
     def stale(self, method: str, call: Call, partition: int) -> Answer | None:
         copy = standby_for(self.engine, call, partition) if method in ("GET", "HEAD") else None

@@ -76,6 +76,8 @@ def make_decision(
     view = view_of(wanted.customer_id, customer, contacts, assigned)
     budgets = partition.budgets_of(tenant, now_ms)
     made = decide_for(engine, tenant, wanted, partition.number, view, now_ms, budgets)
+    if customer is not None and customer.erasure is not None:
+        made.erasure_ms = customer.erasure.requested_ms
     if made.decided.decisions or made.decided.trace is not None or remember is not None:
         lay(engine, lease, snapshot.version, tenant_id, wanted.customer_id, made, remember)
     return made

@@ -111,6 +111,7 @@ def _record(
         assigned=made.decided.assigned,
         experiment_id=None if experiment is None else experiment.experiment_id,
         variant=None if experiment is None else experiment.variant,
+        erasure_ms=made.erasure_ms,
         trace_id=made.trace_id,
         trace=trace,
     )

@@ -16,6 +16,7 @@ from tables.partitions import Partitions
 from tables.publisher import Publisher
 from tables.scoreboard import Scoreboard
 from tables.standby import Standby
+from web.facts import RecordFact, record_nothing
 from web.latency_budgets import LatencyBudgets
 
 
@@ -50,3 +51,5 @@ class Engine:
     key_uses: KeyUses = field(default_factory=KeyUses)
     latency_budgets: LatencyBudgets = field(default_factory=LatencyBudgets)
     breakers: Breakers = field(default_factory=Breakers)
+    #: Where the audit trail is to be handed over.
+    record_fact: RecordFact = record_nothing

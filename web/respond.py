@@ -10,7 +10,7 @@ import msgspec
 
 from app.decision.catalogue import TenantCatalogue
 from app.decision.entities import OutcomeType
-from app.decision.fold import CONFLICT, DUPLICATE, PARKED, RECORDED, REFUSED, Verdict
+from app.decision.fold import CONFLICT, DUPLICATE, ERASED, PARKED, RECORDED, REFUSED, Verdict
 from app.decision.records import ShortText, Target
 from app.decision.refusals import Problem
 from app.decision.responses import attributed
@@ -143,6 +143,8 @@ def _check(verdict: Verdict) -> None:
         raise conflict("This idempotencyKey was used with another conversionValue or timestamp.")
     if verdict.status == REFUSED:
         raise refusal(verdict)
+    if verdict.status == ERASED:
+        raise not_found("The customer was erased meanwhile; nothing of this is kept.", "customerId")
     if verdict.status == PARKED:
         raise pending(f"Recorded, but what it is about is not visible yet; {_RETRY}.")
     raise AssertionError(f"unknown verdict {verdict.status}")

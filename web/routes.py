@@ -13,6 +13,7 @@ from web.customers import CustomerView
 from web.eligibility import EligibilityView
 from web.engine import Engine
 from web.entities import ENTITY_VIEWS
+from web.erasures import ErasureView
 from web.experiments import ExperimentResultsView
 from web.forwarding import Forwarder
 from web.ingest import IngestView
@@ -30,6 +31,7 @@ VIEWS: tuple[type[ApiView], ...] = (
     CaptureView,
     IngestView,
     CustomerView,
+    ErasureView,
     EligibilityView,
     TraceView,
     TracesView,

@@ -72,7 +72,7 @@ class TraceView(ApiView):
             raise _unknown(trace_id)
         if routed.at_ms < _horizon_ms(engine, call):
             raise _unknown(trace_id)
-        found = lease_partition(engine, routed.partition).partition.trace(routed.at_ms, trace_id)
+        found = lease_partition(engine, routed.partition).partition.traces.get(routed.at_ms, trace_id)
         if found is None:
             raise _unknown(trace_id)
         stored = _stored.decode(found)

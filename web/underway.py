@@ -25,6 +25,8 @@ class Underway(msgspec.Struct):
     #: The answer as it will be given, and to whom it is promised; only of a call with an idempotency key.
     answer: bytes | None = None
     promise: Promise | None = None
+    #: When the customer was last erased, as the state that was decided on had it, epoch ms; 0 when never.
+    erasure_ms: int = 0
 
 
 class Remember(msgspec.Struct, frozen=True):

@@ -59,6 +59,8 @@ DUPLICATE = "duplicate"
 CONFLICT = "conflict"
 REFUSED = "refused"
 PARKED = "parked"
+#: Its customer was erased: by this record, or after what it tells happened.
+ERASED = "erased"
 
 
 class Clock(msgspec.Struct, frozen=True):

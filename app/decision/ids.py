@@ -13,8 +13,9 @@ import msgspec
 RECOMMENDATION = "rec"
 TRACE = "trc"
 INTERACTION = "int"
+ERASURE = "ers"
 
-_FORM = re.compile(r"(rec|trc)_([0-9a-f]{1,4})_([0-9a-f]{1,12})_([0-9a-f]{8,32})")
+_FORM = re.compile(r"(rec|trc|ers)_([0-9a-f]{1,4})_([0-9a-f]{1,12})_([0-9a-f]{8,32})")
 
 
 class RoutedId(msgspec.Struct, frozen=True):

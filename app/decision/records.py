@@ -120,7 +120,10 @@ class Response(msgspec.Struct, rename="camel"):
 
 
 class ProfileWrite(msgspec.Struct, rename="camel"):
-    """A profile as the operator's systems know it. `replace` forgets what is not named."""
+    """A profile as the operator's systems know it. `replace` forgets what is not named.
+
+    `erase` forgets the customer (see `erasing`); it stands alone.
+    """
 
     tenant_id: TenantId
     customer_id: CustomerId
@@ -130,6 +133,7 @@ class ProfileWrite(msgspec.Struct, rename="camel"):
     time_zone: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     locale: Annotated[str, msgspec.Meta(max_length=35)] | None = None
     replace: bool = False
+    erase: bool = False
 
 
 class DecisionMade(msgspec.Struct, rename="camel"):
@@ -160,6 +164,8 @@ class DecisionMade(msgspec.Struct, rename="camel"):
     #: The experiment between scorings that all of it is part of.
     experiment_id: StoredId | None = None
     variant: StoredId | None = None
+    #: When the customer was last erased, as the state that this was decided on had it; 0 without.
+    erasure_ms: Count = 0
     trace_id: StoredId | None = None
     #: The trace as it is served, already JSON.
     trace: msgspec.Raw = msgspec.Raw(b"null")
@@ -255,6 +261,8 @@ def profile_problems(write: ProfileWrite) -> list[Problem]:
     for name, state in (write.consent or {}).items():
         if state not in ("granted", "revoked"):
             problems.append(Problem(f"consent.{name}", "must be granted or revoked"))
+    if write.erase and write != type(write)(write.tenant_id, write.customer_id, erase=True):
+        problems.append(Problem("erase", "stands alone: a record that erases says nothing else"))
     return problems
 
 

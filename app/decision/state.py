@@ -221,6 +221,18 @@ class Parked(msgspec.Struct, frozen=True, array_like=True):
     body: bytes
 
 
+class Erasure(msgspec.Struct):
+    """The last erasure of a customer: what happened up to `requested_ms` is not folded any more.
+
+    `head_stored` says whether the store has more of the customer than that: there is something new since.
+    """
+
+    erasure_id: str
+    requested_ms: int
+    erased_ms: int
+    head_stored: bool = False
+
+
 class Customer:
     """Everything the fold keeps for one customer of one tenant.
 
@@ -234,6 +246,7 @@ class Customer:
         "contacts",
         "credited",
         "customer_id",
+        "erasure",
         "known_since_ms",
         "last_event_ms",
         "metrics",
@@ -280,3 +293,4 @@ class Customer:
         self.assigned: dict[str, Assigned] = {}
         #: Hashes of the decisions whose positive response was counted, oldest first.
         self.credited: list[int] = []
+        self.erasure: Erasure | None = None

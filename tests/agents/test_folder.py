@@ -24,6 +24,7 @@ from config.topics import (
     HEADER_PROBLEMS,
     HEADER_REASON,
     HEADER_REQUEST,
+    HEADER_WRITTEN,
     MESSAGE_MAX_BYTES,
     PROFILES,
     REKEYED,
@@ -186,11 +187,11 @@ def test_a_decision_counts_its_implicit_contacts_and_takes_its_overlay_down(benc
 def test_a_trace_is_kept_and_found_by_its_id(bench: Bench) -> None:
     trace_id = routed_id("trc", bench.partition.number, NOW_MS, "ab" * 6)
     bench.fold(DECISIONS, _decision(bench, 1, traceId=trace_id, trace={"stages": []}))
-    assert bench.partition.trace(NOW_MS, trace_id) == b'{"stages": []}'
+    assert bench.partition.traces.get(NOW_MS, trace_id) == b'{"stages": []}'
     bench.write()
-    assert bench.partition.trace(NOW_MS, trace_id) == b'{"stages": []}'
-    assert bench.partition.expired_traces(NOW_MS + 1, 10) != []
-    assert bench.partition.expired_traces(NOW_MS, 10) == []
+    assert bench.partition.traces.get(NOW_MS, trace_id) == b'{"stages": []}'
+    assert list(bench.partition.traces.expired(NOW_MS + 1, 10)) != []
+    assert list(bench.partition.traces.expired(NOW_MS, 10)) == []
 
 
 def test_a_response_before_its_decision_waits_for_it(bench: Bench) -> None:
@@ -485,7 +486,7 @@ def test_the_largest_decisions_of_our_own_are_kept(bench: Bench) -> None:
 def test_a_request_header_without_a_value_goes_on_without_it(bench: Bench) -> None:
     bench.fold(EVENTS, {**PURCHASE, "customerId": _elsewhere(bench)}, headers=((HEADER_REQUEST, None),))
     (derived,) = bench.derived()
-    assert dict(derived.headers).keys() == {HEADER_ORIGIN}
+    assert dict(derived.headers).keys() == {HEADER_ORIGIN, HEADER_WRITTEN}
     bench.partition.attach(bench.store)
     assert [one for _, one in bench.partition.outbox.waiting()] == [derived]
 

@@ -49,11 +49,12 @@ def catalogue(**more: Any) -> TenantCatalogue:
 class Folding:
     """One customer, and the clock of the batch in hand."""
 
-    def __init__(self, tenant: TenantCatalogue | None = None) -> None:
+    def __init__(self, tenant: TenantCatalogue | None = None, now_ms: int = NOW_MS, sources: int = 0) -> None:
         self.tenant = catalogue() if tenant is None else tenant
         self.customer = Customer(TENANT, "ann")
-        self.now_ms = NOW_MS
-        self._sources = 0
+        self.now_ms = now_ms
+        #: Records folded.
+        self.sources = sources
 
     @property
     def clock(self) -> Clock:
@@ -69,14 +70,14 @@ class Folding:
         return self.fold(read(decode_profile, fields))
 
     def fold(self, body: Body) -> Verdict:
-        self._sources += 1
+        self.sources += 1
         if isinstance(body, Event):
             return fold_event(self.customer, body, self.now_ms, self.clock)
         if isinstance(body, DecisionMade):
             return fold_decision(self.customer, body, self.clock)
         if isinstance(body, ProfileWrite):
             return fold_profile(self.customer, body, self.clock)
-        source = f"responses/0/{self._sources}"
+        source = f"responses/0/{self.sources}"
         return fold_response(self.customer, body, self.now_ms, self.clock, source)
 
 

@@ -31,6 +31,7 @@ SMALLEST: dict[str, dict[str, Any]] = {
     "segments": {"name": "n", "filter": {"field": "customer.age", "operator": "gt", "value": 1}},
     "models": {"key": "m", "kind": "thompson"},
     "decision-flows": {"name": "n"},
+    "api-keys": {"name": "n", "role": "viewer"},
     "experiments": {
         "key": "e",
         "target": "scoring",

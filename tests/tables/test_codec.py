@@ -62,7 +62,7 @@ def _first() -> Customer:
     return customer
 
 
-def _customer() -> Customer:
+def full_customer() -> Customer:
     """A customer with something in every field."""
     customer = _first()
     at_ms = 1_700_000_000_000
@@ -86,10 +86,12 @@ def _golden(name: str) -> dict[bytes, bytes]:
 
 
 def test_the_newest_version_is_written_byte_for_byte() -> None:
-    assert dict(changes_of(_customer())) == _golden("customer-v2.json")
+    assert dict(changes_of(full_customer())) == _golden("customer-v2.json")
 
 
-@pytest.mark.parametrize(("name", "meant"), [("customer-v1.json", _first), ("customer-v2.json", _customer)])
+@pytest.mark.parametrize(
+    ("name", "meant"), [("customer-v1.json", _first), ("customer-v2.json", full_customer)]
+)
 def test_the_bytes_of_every_version_stay_readable(name: str, meant: Callable[[], Customer]) -> None:
     loaded = load_customer(customer_key("demo", "C-1 ü"), _golden(name).get)
     assert loaded is not None
@@ -113,7 +115,7 @@ def test_an_old_value_is_rewritten_when_it_changes() -> None:
 
 
 def test_what_version_1_would_lose_it_refuses() -> None:
-    written = {key[:1]: (value or b"")[0] for key, value in changes_of(_customer())}
+    written = {key[:1]: (value or b"")[0] for key, value in changes_of(full_customer())}
     assert (written[b"B"], written[b"R"]) == (2, 2)
     assert all(versions.written == max(versions.read) for versions in VERSIONS.values())
     assert set(VERSIONS) == set(Kind)
@@ -123,7 +125,7 @@ def test_what_version_1_would_lose_it_refuses() -> None:
 def test_an_unknown_version_of_any_kind_is_refused(kind: bytes) -> None:
     stored = {
         key: b"\x63" + value[1:] if key.startswith(kind) else value
-        for key, value in changes_of(_customer())
+        for key, value in changes_of(full_customer())
         if value is not None
     }
     with pytest.raises(StateFormatError, match="version 99"):
@@ -137,7 +139,7 @@ def test_the_largest_of_the_few_shown_fits_its_value() -> None:
 
 
 def test_a_missing_segment_is_refused_not_guessed() -> None:
-    stored = {key: value for key, value in changes_of(_customer()) if not key.startswith(b"C")}
+    stored = {key: value for key, value in changes_of(full_customer()) if not key.startswith(b"C")}
     with pytest.raises(MissingValueError, match="lacks"):
         load_customer(customer_key("demo", "C-1 ü"), stored.get)
 
@@ -147,7 +149,7 @@ def test_an_unknown_customer_is_none() -> None:
 
 
 def test_one_more_contact_rewrites_one_segment() -> None:
-    customer = _customer()
+    customer = full_customer()
     for at in range(CONTACT_SEGMENT * 3):
         customer.contacts.append(Contact(at, "o", "c", "ch", "cat"))
     settle(customer)

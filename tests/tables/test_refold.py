@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.decision.contacts import appending, reserving, totals
+from app.decision.erasing import erasure_id_of, forget, new_erasure
 from app.decision.records import ProfileWrite, decode_profile
 from app.decision.responses import unpark
 from app.decision.scopes import Standing
 from app.decision.state import Customer, Suppression
-from tables.codec import changes_of, load_customer, new_customer, settle
+from tables.codec import changes_of, keys_of, load_customer, new_customer, settle
+from tables.erased import fact_change
 from tests.decision.building import NOW_MS
 from tests.decision.folding import (
     Body,
@@ -32,10 +34,14 @@ KEY = b"t:ann"
 HOUR_MS = 3_600_000
 
 
+class Erased(msgspec.Struct, frozen=True):
+    """An erasure in a log."""
+
+
 class Step(msgspec.Struct, frozen=True):
     """One record, what the clock says at its fold, and whether it ends a batch in each of two cuts."""
 
-    body: Body
+    body: Body | Erased
     later_ms: int
     ends: tuple[bool, bool]
 
@@ -101,7 +107,8 @@ _BODIES: st.SearchStrategy[Body] = st.one_of(
 _LOGS = st.lists(
     st.builds(
         Step,
-        _BODIES,
+        # An erasure now and then.
+        st.integers(0, 20).flatmap(lambda n: st.just(Erased()) if n == 20 else _BODIES),
         st.sampled_from([0, 0, 1, 60_000, HOUR_MS]),
         st.tuples(st.booleans(), st.booleans()),
     ),
@@ -119,6 +126,25 @@ def test_the_same_log_gives_the_same_bytes(log: list[Step], most_totals: int) ->
         again = _stored(log, lambda step: step.ends[1], reload=True)
         whole = _stored(log, lambda step: False, reload=False)
     assert once == again == whole
+
+
+@settings(max_examples=100)
+@given(log=_LOGS)
+def test_after_an_erasure_the_state_is_that_of_what_came_after_it(log: list[Step]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        _bound(patch, 8)
+        stored = _stored(
+            [*log, Step(Erased(), 0, (False, False)), *log], lambda step: step.ends[0], reload=True
+        )
+        erasures = [at for at, step in enumerate(log) if isinstance(step.body, Erased)]
+        last = log[max(erasures, default=-1) + 1 :]
+        begun = NOW_MS + sum(step.later_ms for step in [*log, *log[: len(log) - len(last)]])
+        after = _stored(
+            last, lambda step: step.ends[1], reload=False, now_ms=begun, source=len(log) * 2 + 1 - len(last)
+        )
+    left = {key: value for key, value in stored.items() if key[:1] not in b"XY"}
+    # Of a customer of whom nothing is known, an erased one has no head.
+    assert left == (after if left else {key: after[key] for key in after if key[:1] != b"B"})
 
 
 def _bound(patch: pytest.MonkeyPatch, most_totals: int) -> None:
@@ -157,14 +183,19 @@ def test_such_logs_reach_every_part_of_the_state() -> None:
     )
 
 
-def _stored(log: list[Step], ends: Callable[[Step], bool], reload: bool) -> dict[bytes, bytes]:
+def _stored(
+    log: list[Step], ends: Callable[[Step], bool], reload: bool, now_ms: int = NOW_MS, source: int = 0
+) -> dict[bytes, bytes]:
     """What the store holds in the end."""
-    folding = Folding(_TENANT)
+    folding = Folding(_TENANT, now_ms, source)
     folding.customer = new_customer(KEY)
     store: dict[bytes, bytes] = {}
     for step in log:
         folding.now_ms += step.later_ms
-        folding.fold(step.body)
+        if isinstance(step.body, Erased):
+            _erase(folding, store)
+        else:
+            folding.fold(step.body)
         unpark(folding.customer, folding.clock)
         if ends(step):
             _write(folding.customer, store)
@@ -174,6 +205,18 @@ def _stored(log: list[Step], ends: Callable[[Step], bool], reload: bool) -> dict
                 folding.customer = loaded
     _write(folding.customer, store)
     return store
+
+
+def _erase(folding: Folding, store: dict[bytes, bytes]) -> None:
+    """As a partition does; what its batch deletes goes at once here."""
+    folding.sources += 1
+    for key in keys_of(folding.customer):
+        store.pop(key, None)
+    erasure_id = erasure_id_of(0, folding.now_ms, 0, folding.sources)
+    erasure = new_erasure(folding.customer, erasure_id, folding.now_ms, folding.now_ms)
+    key, value = fact_change(folding.customer, erasure)
+    store[key] = value
+    forget(folding.customer, erasure)
 
 
 def _write(customer: Customer, store: dict[bytes, bytes]) -> None:

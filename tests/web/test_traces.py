@@ -25,7 +25,7 @@ def traced(worker: Worker) -> str:
     record = decode_decision(underway.record or b"")
     assert isinstance(record, DecisionMade)
     assert record.trace_id is not None
-    worker.partition_for("ann").keep_trace(record.at_ms, record.trace_id, bytes(record.trace))
+    worker.partition_for("ann").traces.keep(b"shop:ann", record.at_ms, record.trace_id, bytes(record.trace))
     return record.trace_id
 
 
