@@ -41,6 +41,8 @@ from tables.publisher import Publisher
 from tables.scoreboard import Scoreboard
 from web.engine import Engine
 from web.forwarding import Forwarder
+from web.limits import Limits
+from web.quota import Quota
 from web.routes import mount
 
 log = structlog.get_logger(__name__)
@@ -65,6 +67,7 @@ class OffertideApp(faust.App):
     host: Host
     partitions: Partitions
     forwarder: Forwarder
+    limits: Limits
     metrics: Metrics
     settings: Settings
 
@@ -87,6 +90,7 @@ class OffertideApp(faust.App):
         await self.publisher.start()
         await self.catalogue.start()
         await self.scores.start()
+        self.limits.start()
         await self.start()
 
     async def stop_all(self) -> None:
@@ -94,6 +98,7 @@ class OffertideApp(faust.App):
         # First: a request that waits for an owner that hangs would hold up the web server's end.
         await self.forwarder.close()
         await self.stop()
+        await self.limits.stop()
         await self.scores.stop()
         await self.catalogue.stop()
         await self.publisher.stop()
@@ -131,6 +136,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideA
     host.source = ConsumerSource(app, names, membership)
     declare_table(app, TABLE, partitions, settings.partitions)
     declare_agents(app, host, names)
+    app.limits = Limits(settings, metrics)
     app.forwarder = mount(app, _engine(app, membership, origin_id))
     return app
 
@@ -171,9 +177,15 @@ def _engine(app: OffertideApp, membership: Membership, origin_id: str) -> Engine
         owners=Owners(app, changelog_topic(app.settings.app_id)),
         metrics=app.metrics,
         origin_id=origin_id,
-        clock_ms=lambda: time.time_ns() // 1_000_000,
+        clock_ms=_now_ms,
         chance=lambda: secrets.token_hex(6),
+        limits=app.limits,
+        quota=Quota(app.settings, app.partitions, app.scoreboard, _now_ms, app.metrics, app.limits.link),
     )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def faust_settings(settings: Settings) -> dict[str, Any]:

@@ -9,8 +9,8 @@ Rules:
 3.  After a taking everything is to be told again: what was told before it is not known.
 4.  All of it is in memory. There are as many keys as offers, categories, variants and models that were ever
     counted.
-5.  The month's decisions of a tenant are told only while it has a quota: see `tell_decided`. One key each, with
-    the month inside, so that months do not pile up.
+5.  The month's decisions of a tenant are told only while it has a quota: see `tell_decided`. One key each,
+    with the month inside, so that months do not pile up.
 6.  A model's state is decoded when it first learns here, and encoded once for each batch: `own` has it as of
     the last batch.
 """

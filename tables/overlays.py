@@ -46,6 +46,7 @@ class Overlays:
         self._by_sequence: dict[int, Overlay] = {}
         self._by_customer: dict[bytes, list[Overlay]] = {}
         self._deliveries: dict[bytes, int] = {}
+        self._decisions: dict[bytes, int] = {}
         self._next = first
 
     def __len__(self) -> int:
@@ -66,6 +67,7 @@ class Overlays:
         self._by_sequence[overlay.sequence] = overlay
         self._by_customer.setdefault(overlay.customer, []).append(overlay)
         self._count(overlay, 1)
+        self._count_decision(overlay, 1)
 
     def of(self, customer: bytes) -> Sequence[Overlay]:
         """The customer's overlays, oldest first."""
@@ -74,6 +76,10 @@ class Overlays:
     def deliveries(self, name: bytes) -> int:
         """Contacts under way, reserved ones too, of `tenant:offer/<id>` or `tenant:creative/<id>`."""
         return self._deliveries.get(name, 0)
+
+    def decisions(self, tenant_id: str) -> int:
+        """A tenant's decisions under way that show something."""
+        return self._decisions.get(tenant_id.encode(), 0)
 
     def folded(self, sequence: int) -> None:
         """The record with this sequence was folded: it and every earlier one come down."""
@@ -90,6 +96,7 @@ class Overlays:
         self._by_sequence.clear()
         self._by_customer.clear()
         self._deliveries.clear()
+        self._decisions.clear()
 
     def _until(self, sequence: int) -> Iterator[int]:
         for number in self._by_sequence:
@@ -100,10 +107,21 @@ class Overlays:
     def _remove(self, sequence: int) -> None:
         overlay = self._by_sequence.pop(sequence)
         self._count(overlay, -1)
+        self._count_decision(overlay, -1)
         siblings = self._by_customer[overlay.customer]
         siblings.remove(overlay)
         if not siblings:
             del self._by_customer[overlay.customer]
+
+    def _count_decision(self, overlay: Overlay, by: int) -> None:
+        if not overlay.recommendation.shown:
+            return
+        tenant, counts = overlay.customer.partition(b":")[0], self._decisions
+        left = counts.get(tenant, 0) + by
+        if left:
+            counts[tenant] = left
+        else:
+            del counts[tenant]
 
     def _count(self, overlay: Overlay, by: int) -> None:
         if not overlay.contacts and not overlay.reserved:

@@ -15,6 +15,8 @@ from tables.publisher import Publisher
 from tables.scoreboard import Scoreboard
 from tables.standby import Standby
 from web.latency_budgets import LatencyBudgets
+from web.limits import Limits
+from web.quota import Quota
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Engine:
     12 fresh hexadecimal digits; `lease_holds` says whether the group counts this worker as a member for sure,
     so that its state may be answered from; `owners` is the worker URL of each partition, as the group has it;
     `standbys` are the partitions copied here, None for a copy that is not open now; `scoreboard` is what is
-    known across customers; `key_uses` is when API keys were used;
+    known across customers; `limits` and `quota` are what its tenants may call and decide;
+    `key_uses` is when API keys were used;
     `latency_budgets` are the overruns of this worker's flows, `breakers` those of its models.
     """
 
@@ -42,6 +45,8 @@ class Engine:
     origin_id: str
     clock_ms: Callable[[], int]
     chance: Callable[[], str]
+    limits: Limits
+    quota: Quota
     key_uses: KeyUses = field(default_factory=KeyUses)
     latency_budgets: LatencyBudgets = field(default_factory=LatencyBudgets)
     breakers: Breakers = field(default_factory=Breakers)

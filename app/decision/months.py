@@ -42,9 +42,7 @@ def sum_of(counts: Iterable[Monthly]) -> Monthly:
     """What several counts make together, in the newest month of all; their order changes nothing."""
     known = list(counts)
     newest = max((each.month for each in known), default=0)
-    return Monthly(
-        newest, sum(each.of(newest) for each in known), sum(each.of(newest - 1) for each in known)
-    )
+    return Monthly(newest, sum(each.of(newest) for each in known), sum(each.of(newest - 1) for each in known))
 
 
 def month_of(at_ms: int) -> int:

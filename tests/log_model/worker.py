@@ -28,6 +28,8 @@ from tests.log_model.shop import APP_ID, PARTITIONS, TENANT, TOPICS
 from web.deciding import log_decision, make_decision
 from web.engine import Engine
 from web.errors import ApiError
+from web.limits import Limits
+from web.quota import Quota
 from web.recommend_body import Wanted
 from web.routing import lease_customer
 
@@ -101,13 +103,14 @@ class Worker:
             settings, self.partitions, self.publisher, lambda: catalogue, _at_once, metrics, origin_id
         )
         self.host.source = self.feed
+        scoreboard = Scoreboard()
         self.engine = Engine(
             settings=settings,
             partitions=self.partitions,
             publisher=self.publisher,
             catalogue=lambda: catalogue,
             catalogue_ready=lambda: True,
-            scoreboard=Scoreboard(),
+            scoreboard=scoreboard,
             lease_holds=self.feed.member.is_set,
             owners=dict,
             standbys=dict,
@@ -115,6 +118,8 @@ class Worker:
             origin_id=origin_id,
             clock_ms=loop.wall_ms,
             chance=self._chance,
+            limits=Limits(settings, metrics),
+            quota=Quota(settings, self.partitions, scoreboard, loop.wall_ms, metrics),
         )
         loop.run(self.publisher.start())
 
