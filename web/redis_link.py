@@ -30,10 +30,11 @@ from config.metrics import Metrics
 LATE_S = 0.05
 
 #: Calls at Redis at once; each has its connection.
-AT_ONCE = 8
+AT_ONCE = 32
 
-#: A call waits for its turn so long, in seconds. Turns are short: only our own load makes them long.
-TURN_S = 0.25
+#: A call waits for its turn so long, in seconds. Turns are short: only this worker's own load makes them long,
+#: and a worker that falls back whenever it is busy would not keep the rate.
+TURN_S = 1.0
 
 #: A connection is made within so many seconds, TLS and password included, or the probe fails.
 CONNECT_S = 2.0
@@ -76,7 +77,7 @@ class RedisLink:
         self.pool = ConnectionPool.from_url(
             url,
             # The probe's own beside those of calls, and cancelled ones that are still closing.
-            max_connections=4 * AT_ONCE,
+            max_connections=3 * AT_ONCE,
             socket_connect_timeout=CONNECT_S,
             socket_timeout=CONNECT_S,
             retry=Retry(NoBackoff(), 0),

@@ -37,10 +37,12 @@ class Counting:
         try:
             await self.limits.admit(tenant_id, rate)
         except ApiError as error:
-            assert (error.status, error.code) == (429, "RATE_LIMITED")
-            assert 1 <= int(error.headers["Retry-After"]) <= 60
-            return False
-        return True
+            refused = error
+        else:
+            return True
+        assert (refused.status, refused.code) == (429, "RATE_LIMITED")
+        assert 1 <= int(refused.headers["Retry-After"]) <= 60
+        return False
 
     async def many(self, tenant_id: str, calls: int, rate: Rate = RATE) -> int:
         """How many of so many calls at once are admitted."""
