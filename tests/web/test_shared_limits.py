@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from app.child import free_ports
 from app.decision.tiers import Rate
 from config.metrics import new_metrics
 from config.settings import Settings
@@ -208,6 +211,32 @@ async def test_a_wrong_password_falls_back_and_is_not_logged(tmp_path: Path) -> 
         assert [entry["error"] for entry in away] == ["AuthenticationError"]
         assert "wrong-one" not in repr(logs)
         assert "127.0.0.1" not in repr(logs)
+
+
+async def test_redis_behind_a_socket_and_behind_tls(tmp_path: Path) -> None:
+    certificate, key, socket = (str(tmp_path / name) for name in ("cert.pem", "key.pem", "redis.sock"))
+    openssl = shutil.which("openssl")
+    assert openssl is not None
+    subprocess.run(
+        [
+            *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+            *("-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=redis"),
+            *("-addext", "subjectAltName=IP:127.0.0.1"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    (port,) = free_ports(1)
+    files = ("--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate)
+    options = ("--unixsocket", socket, "--tls-port", str(port), "--tls-auth-clients", "no", *files)
+    secure = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certificate}"
+    with RedisServer(tmp_path, *options):
+        async with counting(f"unix://{socket}", secure, f"rediss://127.0.0.1:{port}/0") as workers:
+            for worker in workers[:2]:
+                await worker.up()
+            await exactly(workers[:2], 150, 100)
+            # Whose certificate is not known is not spoken to.
+            assert not await workers[2]._is_up()
 
 
 async def test_each_change_is_logged_once(redis: RedisServer) -> None:
