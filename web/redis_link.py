@@ -32,8 +32,8 @@ LATE_S = 0.05
 #: Calls at Redis at once; each has its connection.
 AT_ONCE = 32
 
-#: A call waits for its turn so long, in seconds. Turns are short: only this worker's own load makes them long,
-#: and a worker that falls back whenever it is busy would not keep the rate.
+#: A call waits for its turn so long, in seconds. Turns are short: only this worker's own load makes them
+#: long, and a worker that falls back whenever it is busy would not keep the rate.
 TURN_S = 1.0
 
 #: A connection is made within so many seconds, TLS and password included, or the probe fails.
