@@ -238,6 +238,8 @@ class Folder:
         verdict = fold_decision(customer, decision, clock)
         if verdict.refused is not None:
             return verdict
+        if decision.shown:
+            self._partition.counters.count_decision(customer.tenant_id, decision.at_ms)
         trace = bytes(decision.trace)
         routed = parse_routed_id(decision.trace_id or "")
         if routed is not None and trace != b"null":

@@ -66,7 +66,7 @@ class Sharing:
         """Until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._tend())
-            tasks.create_task(self._repeat("telling owners", self._teller.tell_owners))
+            tasks.create_task(self._repeat("telling owners", self._tell_owners))
             tasks.create_task(self._repeat("telling everybody", self._tell_everybody))
 
     async def _tend(self) -> None:
@@ -79,6 +79,10 @@ class Sharing:
     async def _tend_leases(self) -> None:
         if self._partition.ready:
             await self._leasing.tend(self._catalogue(), self._clock_ms())
+
+    async def _tell_owners(self) -> None:
+        self._partition.counters.tell_decided(self._catalogue().quota_tenants)
+        await self._teller.tell_owners()
 
     async def _tell_everybody(self) -> None:
         await self._teller.tell_everybody(self._catalogue())

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from app.decision.catalogue import CatalogSnapshot
-from app.decision.evidence import MODEL, TALLIES, Mergeable
+from app.decision.evidence import DECISIONS, MODEL, MONTHLIES, TALLIES, Mergeable
 from app.decision.notices import Score, Totals, encode_notice
 from config.metrics import Metrics
 from config.topics import EVIDENCE, MESSAGE_MAX_BYTES, SCOREBOARD
@@ -221,5 +221,5 @@ def _merger(name: bytes, catalogue: CatalogSnapshot) -> Mergeable | None:
     """What makes one total of several; None for a model that the catalogue does not have."""
     tenant_id, key = split_customer_key(name)
     if not key.startswith(MODEL):
-        return TALLIES
+        return MONTHLIES if key == DECISIONS else TALLIES
     return catalogue.tenant(tenant_id).learners.get(key.removeprefix(MODEL))

@@ -49,6 +49,8 @@ from tables.publisher import Publisher
 from tables.scoreboard import Scoreboard
 from web.engine import Engine
 from web.forwarding import Forwarder
+from web.limits import Limits
+from web.quota import Quota
 from web.routes import mount
 
 log = structlog.get_logger(__name__)
@@ -77,6 +79,7 @@ class OffertideApp(faust.App):
     partitions: Partitions
     forwarder: Forwarder
     key_uses: KeyUseTeller
+    limits: Limits
     metrics: Metrics
     settings: Settings
 
@@ -101,6 +104,7 @@ class OffertideApp(faust.App):
         await self.scores.start()
         self.key_uses.start()
         await self.audit.start()
+        self.limits.start()
         await self.start()
 
     async def stop_all(self) -> None:
@@ -109,6 +113,7 @@ class OffertideApp(faust.App):
         await self.forwarder.close()
         await self.stop()
         await self.key_uses.stop()
+        await self.limits.stop()
         await self.scores.stop()
         await self.desk.stop()
         await self.audit.stop()
@@ -152,6 +157,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideA
     host.source = ConsumerSource(app, names, membership)
     declare_table(app, TABLE, partitions, settings.partitions)
     declare_agents(app, host, names)
+    app.limits = Limits(settings, metrics)
     app.forwarder = mount(app, _engine(app, membership, origin_id))
     return app
 
@@ -195,9 +201,15 @@ def _engine(app: OffertideApp, membership: Membership, origin_id: str) -> Engine
         key_uses=app.key_uses.uses,
         metrics=app.metrics,
         origin_id=origin_id,
-        clock_ms=lambda: time.time_ns() // 1_000_000,
+        clock_ms=_now_ms,
         chance=lambda: secrets.token_hex(6),
+        limits=app.limits,
+        quota=Quota(app.settings, app.partitions, app.scoreboard, _now_ms, app.metrics, app.limits.link),
     )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def faust_settings(settings: Settings) -> dict[str, Any]:

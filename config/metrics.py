@@ -109,6 +109,21 @@ class Metrics:
         Counter, About("HTTP requests sent on to a partition's owner.", "outcome")
     ]
 
+    # Rates and quotas
+    rate_limited_total: Annotated[
+        Counter, About("Calls refused, their tenant's window being full.", "window")
+    ]
+    rate_windows: Annotated[Gauge, About("Tenants' windows with calls of the last minute in them.")]
+    quota_exceeded_total: Annotated[Counter, About("Decisions refused, their tenant's quota being used up.")]
+    quota_used: Annotated[
+        Gauge, About("Decisions of the month, of tenants with a quota, as of their last call here.", "tenant")
+    ]
+    redis_up: Annotated[Gauge, About("1 while workers count together in Redis, else 0.")]
+    redis_waiting: Annotated[Gauge, About("Calls that wait for their turn at Redis.")]
+    redis_fallbacks_total: Annotated[
+        Counter, About("Times this worker counted alone, Redis not answering in time.", "use", "reason")
+    ]
+
     # Deciding
     decisions_total: Annotated[Counter, About("Recommend calls decided.", "flow")]
     decisions_over_budget_total: Annotated[

@@ -112,7 +112,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     redis_url: Annotated[
         Secret | None,
-        redis_address("Redis that shares rate limits between workers; each counts alone without."),
+        redis_address("Redis in which workers count rates and quotas together; each counts alone without."),
     ] = None
     fetch_wait_ms: Annotated[
         int, number(1, 5_000, "milliseconds", "How long a fetch waits at the broker for records.")

@@ -65,6 +65,7 @@ class Overlays:
         self._by_customer: dict[bytes, list[Overlay]] = {}
         self._deliveries: dict[bytes, int] = {}
         self._promised = 0
+        self._decisions: dict[bytes, int] = {}
         self._next = first
 
     def __len__(self) -> int:
@@ -85,6 +86,7 @@ class Overlays:
         self._by_sequence[overlay.sequence] = overlay
         self._by_customer.setdefault(overlay.customer, []).append(overlay)
         self._count(overlay, 1)
+        self._count_decision(overlay, 1)
 
     def of(self, customer: bytes) -> Sequence[Overlay]:
         """The customer's overlays, oldest first."""
@@ -93,6 +95,10 @@ class Overlays:
     def deliveries(self, name: bytes) -> int:
         """Contacts under way, reserved ones too, of `tenant:offer/<id>` or `tenant:creative/<id>`."""
         return self._deliveries.get(name, 0)
+
+    def decisions(self, tenant_id: str) -> int:
+        """A tenant's decisions under way that show something."""
+        return self._decisions.get(tenant_id.encode(), 0)
 
     def folded(self, sequence: int) -> None:
         """The record with this sequence was folded: it and every earlier one come down."""
@@ -115,6 +121,7 @@ class Overlays:
         self._by_customer.clear()
         self._deliveries.clear()
         self._promised = 0
+        self._decisions.clear()
 
     def _until(self, sequence: int) -> Iterator[int]:
         for number in self._by_sequence:
@@ -125,10 +132,21 @@ class Overlays:
     def _remove(self, sequence: int) -> None:
         overlay = self._by_sequence.pop(sequence)
         self._count(overlay, -1)
+        self._count_decision(overlay, -1)
         siblings = self._by_customer[overlay.customer]
         siblings.remove(overlay)
         if not siblings:
             del self._by_customer[overlay.customer]
+
+    def _count_decision(self, overlay: Overlay, by: int) -> None:
+        if not overlay.recommendation.shown:
+            return
+        tenant, counts = overlay.customer.partition(b":")[0], self._decisions
+        left = counts.get(tenant, 0) + by
+        if left:
+            counts[tenant] = left
+        else:
+            del counts[tenant]
 
     def _count(self, overlay: Overlay, by: int) -> None:
         if overlay.promise is not None:

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import asyncio
 
-from app.decision.evidence import MODEL, are_totals, tally_of
+from app.decision.evidence import DECISIONS, MODEL, are_totals, monthly_of, tally_of
 from app.decision.learning.evidence import NOTHING, Tally
+from app.decision.months import Monthly
 from app.decision.notices import Score, decode_score
 from app.decision.shared import Evidence
 
@@ -23,9 +24,11 @@ from app.decision.shared import Evidence
 class TenantScores:
     """One tenant's part: see `app.decision.shared.Evidence`."""
 
-    __slots__ = ("_models", "_tallies")
+    __slots__ = ("_models", "_tallies", "decided")
 
     def __init__(self) -> None:
+        #: The decisions of the newest months.
+        self.decided = Monthly()
         self._tallies: dict[str, Tally] = {}
         self._models: dict[str, bytes] = {}
 
@@ -42,6 +45,8 @@ class TenantScores:
             return False
         if key.startswith(MODEL):
             self._models[key.removeprefix(MODEL)] = totals
+        elif key == DECISIONS:
+            self.decided = monthly_of(totals)
         else:
             self._tallies[key] = tally_of(totals)
         return True
@@ -73,6 +78,10 @@ class Scoreboard:
     def tenant(self, tenant_id: str) -> Evidence:
         """The evidence of one tenant; it changes as scores are read."""
         return self._tenants.get(tenant_id, _EMPTY)
+
+    def decided(self, tenant_id: str, month: int) -> int:
+        """Decisions of a tenant in a month (see `app.decision.months`), as far as they were told."""
+        return self._tenants.get(tenant_id, _EMPTY).decided.of(month)
 
     def apply(self, key: bytes | None, value: bytes | None) -> bool:
         """Take a record of the topic in; whether it is a score, newer or not."""

@@ -18,6 +18,8 @@ from tables.scoreboard import Scoreboard
 from tables.standby import Standby
 from web.facts import RecordFact, record_nothing
 from web.latency_budgets import LatencyBudgets
+from web.limits import Limits
+from web.quota import Quota
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class Engine:
     so that its state may be answered from; `owners` is the worker URL of each partition, as the group has it;
     `standbys` are the partitions copied here, None for a copy that is not open now; `scoreboard` is what is
     known across customers; `key_uses` is when API keys were used; `desk` changes catalogues, on the owner of
-    partition 0; `audit` is what was changed; `latency_budgets` are the overruns of this worker's flows,
-    `breakers` those of its models.
+    partition 0; `audit` is what was changed; `limits` and `quota` are what its tenants may call and decide;
+    `latency_budgets` are the overruns of this worker's flows, `breakers` those of its models.
     """
 
     settings: Settings
@@ -48,6 +50,8 @@ class Engine:
     origin_id: str
     clock_ms: Callable[[], int]
     chance: Callable[[], str]
+    limits: Limits
+    quota: Quota
     key_uses: KeyUses = field(default_factory=KeyUses)
     latency_budgets: LatencyBudgets = field(default_factory=LatencyBudgets)
     breakers: Breakers = field(default_factory=Breakers)

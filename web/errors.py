@@ -22,6 +22,9 @@ RETRY_AFTER_S = 1
 #: The code of a request of which nothing was done, its partition or the catalogue not being ready.
 NOT_READY = "NOT_READY"
 
+#: The code of a request of which something is, or may be, on Kafka.
+PENDING = "PENDING"
+
 
 class ApiError(Exception):
     """A request's failure as the caller is told it. `problems` names every bad field."""
@@ -106,7 +109,21 @@ def overloaded() -> ApiError:
 
 
 def pending(message: str) -> ApiError:
-    return _retryable("PENDING", message)
+    return _retryable(PENDING, message)
+
+
+def rate_limited(per_min: int, retry_after_s: int) -> ApiError:
+    """429; `per_min` calls are admitted in any minute, the next one after so many seconds."""
+    message = f"More than {per_min} calls a minute; retry in {retry_after_s} s."
+    return ApiError(429, "RATE_LIMITED", message, headers={"Retry-After": str(retry_after_s)})
+
+
+def quota_exceeded(limit: int, retry_after_s: int) -> ApiError:
+    """429; `retry_after_s` are the seconds left of the month."""
+    message = (
+        f"The quota of {limit} decisions for this month (UTC) is used up; an administrator can raise it."
+    )
+    return ApiError(429, "QUOTA_EXCEEDED", message, headers={"Retry-After": str(retry_after_s)})
 
 
 def _retryable(code: str, message: str) -> ApiError:

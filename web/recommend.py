@@ -48,8 +48,11 @@ class RecommendView(ApiView):
         catalogue = snapshot.tenant(call.tenant_id)
         wanted = read_wanted(call.body, catalogue)
         lease = lease_customer(engine, call.tenant_id, wanted.customer_id)
-        made = make_decision(engine, lease, snapshot, call.tenant_id, wanted)
-        degraded = await log_decision(engine, lease, made, catalogue)
+        async with engine.quota.slot(call.tenant_id, catalogue.settings.quota_per_month) as slot:
+            lease.check()
+            made = make_decision(engine, lease, snapshot, call.tenant_id, wanted)
+            degraded = await log_decision(engine, lease, made, catalogue)
+            slot.logged = degraded is None and bool(made.decided.decisions)
         lease.check()
         return Answer(render(made, wanted.customer_id, wanted.debug, degraded))
 
@@ -64,6 +67,8 @@ class RecommendView(ApiView):
         catalogue = engine.catalogue().tenant(call.tenant_id)
         wanted = read_wanted(call.body, catalogue)
         customer = stored_customer(copy, call.tenant_id, wanted.customer_id)
+        if (quota := catalogue.settings.quota_per_month) is not None:
+            engine.quota.check(call.tenant_id, quota)
         now_ms = engine.clock_ms()
         view = view_of(
             wanted.customer_id, customer, counted_contacts(customer, now_ms), assigned_of(customer)

@@ -2,8 +2,8 @@
 
 Rules:
 
-1.  Nothing awaits between looking for an earlier call and promising this one's answer: two calls with the
-    same key at the same time make one decision, and the second waits for what the first is answered.
+1.  Nothing awaits between looking for an earlier call, the second time, and promising this one's answer: two
+    calls with the same key at the same time make one decision, and the second waits for what the first gets.
 2.  What is remembered is what the log has. An answer is given again from the state, once its decision is
     folded; before that, from its promise beside the decision's overlay, which goes when the overlay goes.
 3.  A call that certainly left no decision is not remembered. Of one that ended PENDING nobody knows: neither
@@ -44,18 +44,21 @@ async def answer_once(engine: Engine, call: Call, snapshot: CatalogSnapshot) -> 
     tenant_id = call.tenant_id
     body, customer_id, key_hash = _read(call, snapshot.tenant(tenant_id))
     lease = lease_customer(engine, tenant_id, customer_id)
-    promise = _promised(engine, lease, key_hash)
-    if promise is not None:
-        return await _shared(engine, lease, promise)
-    found = lease.partition.answers.find(lease.key, key_hash, engine.clock_ms())
-    if found is not None:
-        engine.metrics.idempotent_answers_total.labels("replayed").inc()
-        return found
-    catalogue = snapshot.tenant(tenant_id)
-    wanted = wanted_of(body, [], catalogue)
-    remember = Remember(key_hash, lambda made: render(made, customer_id, wanted.debug, None))
-    made = make_decision(engine, lease, snapshot, tenant_id, wanted, remember)
-    return await _first(engine, lease, made, catalogue, wanted)
+    earlier = _earlier(engine, lease, key_hash)
+    if earlier is None:
+        catalogue = snapshot.tenant(tenant_id)
+        wanted = wanted_of(body, [], catalogue)
+        remember = Remember(key_hash, lambda made: render(made, customer_id, wanted.debug, None))
+        async with engine.quota.slot(tenant_id, catalogue.settings.quota_per_month) as slot:
+            lease.check()
+            # Again: another call may have decided while there was room to be found.
+            earlier = _earlier(engine, lease, key_hash)
+            if earlier is None:
+                made = make_decision(engine, lease, snapshot, tenant_id, wanted, remember)
+                answer, on_log = await _first(engine, lease, made, catalogue, wanted)
+                slot.logged = on_log and bool(made.decided.decisions)
+                return answer
+    return await _given(engine, lease, earlier)
 
 
 def copied_answer(engine: Engine, call: Call, copy: Standby) -> bytes | None:
@@ -82,6 +85,20 @@ def _read(call: Call, catalogue: TenantCatalogue) -> tuple[RecommendBody, str, i
         wanted_of(body, problems, catalogue)
         raise AssertionError("a call without customer or key was accepted")
     return body, body.customer_id, answer_hash(call.tenant_id, body.customer_id, key)
+
+
+def _earlier(engine: Engine, lease: Lease, key_hash: int) -> Promise | bytes | None:
+    """What an earlier call with the key was promised or given; None when there was none."""
+    promise = _promised(engine, lease, key_hash)
+    return promise or lease.partition.answers.find(lease.key, key_hash, engine.clock_ms())
+
+
+async def _given(engine: Engine, lease: Lease, earlier: Promise | bytes) -> bytes:
+    """The answer of an earlier call."""
+    if isinstance(earlier, Promise):
+        return await _shared(engine, lease, earlier)
+    engine.metrics.idempotent_answers_total.labels("replayed").inc()
+    return earlier
 
 
 def _promised(engine: Engine, lease: Lease, key_hash: int) -> Promise | None:
@@ -111,8 +128,8 @@ async def _shared(engine: Engine, lease: Lease, promise: Promise) -> bytes:
 
 async def _first(
     engine: Engine, lease: Lease, made: Underway, catalogue: TenantCatalogue, wanted: Wanted
-) -> bytes:
-    """The answer of the call that decided; keeps its promise, whatever becomes of it."""
+) -> tuple[bytes, bool]:
+    """The answer of the call that decided, and whether it is on the log; keeps its promise, come what may."""
     promise = made.promise
     if promise is None:
         raise AssertionError("a decision with a key promises its answer")
@@ -129,7 +146,7 @@ async def _first(
     if answer is None:
         answer = render(made, wanted.customer_id, wanted.debug, lacks)
     promise.given.set_result(answer)
-    return answer
+    return answer, lacks is None
 
 
 def _break(promise: Promise, error: ApiError) -> None:

@@ -15,6 +15,7 @@ from app.decision.records import ShortText, Target
 from app.decision.refusals import Problem
 from app.decision.responses import attributed
 from app.decision.targets import NoTarget, resolve_target
+from app.decision.tiers import WindowName
 from config.topics import RESPONSES
 from web.access import Operation, Parameter, Role, areas
 from web.engine import Engine
@@ -62,6 +63,7 @@ class RespondView(ApiView):
 
     view_name = "respond"
     view_path = "/api/v1/respond"
+    window: ClassVar[WindowName] = "responses"
     operations: ClassVar[Mapping[str, Operation]] = {
         "POST": Operation(
             "Record what a customer did with what was shown.",

@@ -17,6 +17,7 @@ from aiohttp import web
 from faust.web import View
 from multidict import CIMultiDict, MultiMapping
 
+from app.decision.tiers import Rate, WindowName, rate_of
 from tables.codec import MissingValueError
 from tables.partition import PartitionClosedError
 from tables.store import StoreError
@@ -121,6 +122,8 @@ class ApiView(View):
     body_limit_bytes: ClassVar[int | None] = None
     #: For operators: without a key or tenant, and answered under overload too.
     operational: ClassVar[bool] = False
+    #: What its calls count as, where a tenant's rate is limited.
+    window: ClassVar[WindowName] = "calls"
 
     def __post_init__(self) -> None:
         self._handlers: dict[str, Method] = {
@@ -191,6 +194,8 @@ class ApiView(View):
             # Nobody is known before it is: keys are part of it.
             raise not_ready("The catalogue is not read yet; retry.")
         caller = self.authenticator.caller(request)
+        if (rate := self._rate(caller)) is not None:
+            await self.engine.limits.admit(caller.tenant_id, rate)
         check_access(caller, self._operations[method])
         body = b""
         if method in _WITH_BODY:
@@ -201,6 +206,12 @@ class ApiView(View):
             return await handler(call)
         except ElsewhereError as elsewhere:
             return await self._from_owner(request, call, elsewhere.partition)
+
+    def _rate(self, caller: Caller) -> Rate | None:
+        if caller.forwarded:
+            # The worker that sent it on counted it.
+            return None
+        return rate_of(self.engine.catalogue().tenant(caller.tenant_id).settings, self.window)
 
     async def _from_owner(self, request: web.Request, call: Call, partition: int) -> Answer:
         try:

@@ -209,7 +209,7 @@ class HeldKey(NamedTuple):
 class CatalogSnapshot:
     """Every tenant's catalogue as of one version. Immutable; swapped as a whole."""
 
-    __slots__ = ("_tenants", "api_keys", "trace_retention_ms", "version")
+    __slots__ = ("_tenants", "api_keys", "quota_tenants", "trace_retention_ms", "version")
 
     def __init__(self, version: int = 0, tenants: Mapping[str, TenantCatalogue] | None = None) -> None:
         self.version = version
@@ -221,6 +221,12 @@ class CatalogSnapshot:
         )
         #: Every tenant's issued keys that are active, by the public part that they carry.
         self.api_keys: Mapping[str, tuple[HeldKey, ...]] = _keys(self._tenants)
+        #: The tenants that have a quota.
+        self.quota_tenants = tuple(
+            tenant_id
+            for tenant_id, tenant in self._tenants.items()
+            if tenant.settings.quota_per_month is not None
+        )
 
     def tenant(self, tenant_id: str) -> TenantCatalogue:
         """The tenant's catalogue; an empty one (with the system outcome types) for an unknown tenant."""

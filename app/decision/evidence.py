@@ -3,7 +3,8 @@
 Rules of this module:
 
 1.  A key names what is counted: `offer/<id>`, `category/<id>`, `tenant`, `variant/<experiment>/<variant>`,
-    and `model/<id>` for what a model that learns has learnt.
+    `model/<id>` for what a model that learns has learnt, and `decisions` for the month's decisions, which
+    quotas go by.
 2.  Every partition counts its own customers in running totals that only its fold changes. One total for all
     is made of the partitions' newest ones, whatever order they came in: `merge` knows no order.
 3.  Totals are bytes to all but their `Mergeable`, which the key names. Those that came over a topic, where
@@ -20,13 +21,18 @@ import msgspec
 from app.decision.learning.evidence import Tally
 from app.decision.learning.learner import decode_state
 from app.decision.learning.logistic import LogisticState
+from app.decision.months import Monthly, sum_of
 from app.decision.observations import Observation
 from app.decision.state import Features
 
 MODEL = "model/"
+DECISIONS = "decisions"
 
 #: A count is no more: as floating point it would not be exact.
 COUNT_MAX = 2**53
+
+#: December of the last year that dates have.
+_LAST_MONTH = 9999 * 12 + 11
 
 #: Far beyond what examples can teach a coordinate, and far from where sums and quotients overflow.
 _LEARNT_MAX = 1e100
@@ -36,6 +42,7 @@ _POSITIVE = Tally(positives=1)
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Tally).decode
+_decode_monthly = msgspec.msgpack.Decoder(Monthly).decode
 
 
 class Mergeable(Protocol):
@@ -70,7 +77,13 @@ class _Tallies:
         )
 
 
+class _Monthlies:
+    def merge(self, totals: Sequence[bytes], /) -> bytes:
+        return encode_monthly(sum_of(monthly_of(each) for each in totals))
+
+
 TALLIES: Mergeable = _Tallies()
+MONTHLIES: Mergeable = _Monthlies()
 
 
 def deltas(observation: Observation) -> Iterator[tuple[str, Tally]]:
@@ -94,17 +107,34 @@ def tally_of(totals: bytes) -> Tally:
     return _decode(totals)
 
 
+def monthly_of(totals: bytes | None) -> Monthly:
+    """A running total that is a month's decisions; None is that of before any."""
+    return Monthly() if totals is None else _decode_monthly(totals)
+
+
+def encode_monthly(decided: Monthly) -> bytes:
+    return _encode(decided)
+
+
 def are_totals(key: str, totals: bytes) -> bool:
-    """Whether these are totals as the key says: a tally, or what a model has learnt, within sane bounds."""
+    """Whether these are totals as the key says: a tally, a month's decisions, or what a model has learnt,
+    within sane bounds."""
     try:
         if key.startswith(MODEL):
             # Nothing is what a model has learnt before its first example.
             return not totals or _is_learnt(decode_state(totals))
+        if key == DECISIONS:
+            return _is_monthly(monthly_of(totals))
         tally = _decode(totals)
     except ValueError:
         # msgspec's errors are ValueErrors.
         return False
     return 0 <= tally.impressions <= COUNT_MAX and 0 <= tally.positives <= COUNT_MAX
+
+
+def _is_monthly(decided: Monthly) -> bool:
+    counts = (decided.count, decided.before)
+    return 0 <= decided.month <= _LAST_MONTH and all(0 <= each <= COUNT_MAX for each in counts)
 
 
 def _is_learnt(state: LogisticState) -> bool:

@@ -20,7 +20,8 @@ from app.decision.refusals import Problem, Refused
 
 _Tenant = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9-]{1,64}\Z")]
 _Evidence = Annotated[
-    str, msgspec.Meta(max_length=512, pattern=r"\A(tenant|(offer|category|variant|model)/(?s:.+))\Z")
+    str,
+    msgspec.Meta(max_length=512, pattern=r"\A(tenant|decisions|(offer|category|variant|model)/(?s:.+))\Z"),
 ]
 _Budgeted = Annotated[str, msgspec.Meta(max_length=512, pattern=r"\A(offer|creative)/(?s:.+)\Z")]
 _Period = Annotated[str, msgspec.Meta(pattern=r"\A([0-9]{4}-[0-9]{2}-[0-9]{2})?\Z")]

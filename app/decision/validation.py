@@ -94,6 +94,11 @@ def _policy(policy: ContactPolicy) -> Iterator[Problem]:
 def _settings(settings: TenantSettings) -> Iterator[Problem]:
     if find_zone(settings.time_zone) is None:
         yield Problem("timeZone", f"{settings.time_zone} is not a time zone of the IANA database")
+    if settings.rate_limit_per_min is not None and settings.tier != "enterprise":
+        yield Problem(
+            "rateLimitPerMin",
+            f"has no effect on tier {settings.tier}, which sets the rate; leave it out or choose enterprise",
+        )
 
 
 def _model(model: Model) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from agents.folder import Folder, RecordFailedError
 from app.decision.fold import DUPLICATE, RECORDED
 from app.decision.ids import routed_id
+from app.decision.months import month_of
 from app.decision.state import Recommendation
 from config.topics import (
     DEAD_LETTERS,
@@ -182,6 +183,24 @@ def test_a_decision_counts_its_implicit_contacts_and_takes_its_overlay_down(benc
     assert [contact.channel_id for contact in customer.contacts] == ["push"]
     assert customer.known_since_ms == 0, "being shown something makes nobody known"
     assert len(bench.partition.overlays) == 0
+
+
+def test_a_decision_with_something_shown_counts_once_into_its_month(bench: Bench) -> None:
+    month, counters = month_of(NOW_MS), bench.partition.counters
+    record = bench.fold(DECISIONS, _decision(bench, 1))
+    bench.fold(DECISIONS, _decision(bench, 2, shown=[], contactRanks=[]))
+    assert counters.decided(TENANT, month) == 1
+    bench.write()
+    bench.again(DECISIONS, record)
+    bench.fold(DECISIONS, _decision(bench, 3))
+    assert (counters.decided(TENANT, month), counters.decided(TENANT, month + 1)) == (2, 0)
+    bench.write()
+    # Recovered, from the store alone.
+    bench.partition.attach(bench.store)
+    assert counters.decided(TENANT, month) == 2
+    bench.fold(DECISIONS, _decision(bench, 4))
+    assert counters.decided(TENANT, month) == 3
+    assert counters.decided("other", month) == 0
 
 
 def test_a_trace_is_kept_and_found_by_its_id(bench: Bench) -> None:

@@ -18,13 +18,17 @@ from aiokafka.errors import (
 from agents import telling
 from agents.telling import MODELS_EVERY_S, Teller
 from app.decision.catalogue import CatalogSnapshot
-from app.decision.notices import Totals
+from app.decision.evidence import MONTHLIES, encode_monthly
+from app.decision.learning.evidence import Tally
+from app.decision.months import Monthly
+from app.decision.notices import Score, Totals, encode_notice
 from config.metrics import new_metrics
 from config.topics import EVIDENCE, SCOREBOARD
 from tables.fencing import PartitionProducer
 from tables.layout import FENCE_KEY
 from tables.partition import Partition
 from tables.publisher import Derived, Publisher, PublishError
+from tables.scoreboard import Scoreboard
 
 TALLY = msgspec.msgpack.encode([3, 1])
 KEYS = [b"t%d:tenant" % number for number in range(20)]
@@ -214,3 +218,38 @@ async def test_what_models_learnt_is_told_more_seldom() -> None:
         told.clear()
     both = [b"t0:tenant", b"t0:model/m@1"]
     assert turns == [both, [b"t0:tenant"], both[::-1]]
+
+
+async def test_the_months_decisions_are_told_only_of_tenants_with_a_quota() -> None:
+    owner = Owner()
+    counters = owner.partition.counters
+
+    def decide(*tenants: str) -> None:
+        for each in tenants:
+            counters.count_decision(each, 1_800_000_000_000)
+        list(counters.changes())
+        counters.written(1)
+
+    decide("with", "without", "later")
+    # What an offer is called says nothing.
+    counters.add("without", "offer/x:decisions", Tally(1))
+    decide()
+    for tenants in (("with",), ("with", "later"), ("with", "later")):
+        counters.tell_decided(tenants)
+        await owner.teller.tell_owners()
+    wanted = [b"without:offer/x:decisions", b"with:decisions", b"later:decisions"]
+    assert owner.kafka.keys(EVIDENCE) == wanted
+
+
+async def test_the_months_decisions_of_all_partitions_are_one_score(catalogue: CatalogSnapshot) -> None:
+    owner = Owner()
+    owner.sums(
+        Totals("shop", "decisions", 1, 1, encode_monthly(Monthly(24_322, 3, 1))),
+        Totals("shop", "decisions", 2, 1, encode_monthly(Monthly(24_323, 5, 7))),
+    )
+    ((versioned, parts),) = [owner.partition.counters.sums_untold[b"shop:decisions"]]
+    board = Scoreboard()
+    assert board.apply(b"shop:decisions", encode_notice(Score(versioned, MONTHLIES.merge(parts))))
+    assert [board.decided("shop", month) for month in (24_321, 24_322, 24_323)] == [0, 10, 5]
+    await owner.teller.tell_everybody(catalogue)
+    assert owner.kafka.keys(SCOREBOARD) == [b"shop:decisions"]

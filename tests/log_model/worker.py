@@ -29,6 +29,8 @@ from tests.web.desk import MemoryDesk
 from web.deciding import log_decision, make_decision
 from web.engine import Engine
 from web.errors import ApiError
+from web.limits import Limits
+from web.quota import Quota
 from web.recommend_body import Wanted
 from web.routing import lease_customer
 
@@ -103,6 +105,7 @@ class Worker:
         )
         self.host.source = self.feed
         desk = MemoryDesk(lambda snapshot: None)
+        scoreboard = Scoreboard()
         self.engine = Engine(
             settings=settings,
             partitions=self.partitions,
@@ -111,7 +114,7 @@ class Worker:
             catalogue_ready=lambda: True,
             desk=desk,
             audit=desk.audit,
-            scoreboard=Scoreboard(),
+            scoreboard=scoreboard,
             lease_holds=self.feed.member.is_set,
             owners=dict,
             standbys=dict,
@@ -119,6 +122,8 @@ class Worker:
             origin_id=origin_id,
             clock_ms=loop.wall_ms,
             chance=self._chance,
+            limits=Limits(settings, metrics),
+            quota=Quota(settings, self.partitions, scoreboard, loop.wall_ms, metrics),
         )
         loop.run(self.publisher.start())
 

@@ -28,6 +28,8 @@ from tables.standby import Standby
 from tables.store import PartitionStore, StoreMemory
 from tests.web.desk import MemoryDesk
 from web.engine import Engine
+from web.limits import Limits
+from web.quota import Quota
 from web.routes import mount
 
 TENANT = "shop"
@@ -110,6 +112,7 @@ class Worker:
         self.standbys: dict[int, Standby | None] = {}
         self._memory = StoreMemory(8 << 20, 8 << 20)
         self._stores: list[PartitionStore] = []
+        self.limits = Limits(self.settings, self.metrics, clock_s=lambda: self.now_ms / 1000)
         chances = itertools.count(1)
         self.engine = Engine(
             settings=self.settings,
@@ -127,6 +130,15 @@ class Worker:
             origin_id="0123456789abcdef",
             clock_ms=lambda: self.now_ms,
             chance=lambda: f"{next(chances):012x}",
+            limits=self.limits,
+            quota=Quota(
+                self.settings,
+                self.partitions,
+                self.scoreboard,
+                lambda: self.now_ms,
+                self.metrics,
+                self.limits.link,
+            ),
         )
 
     def _show(self, catalogue: CatalogSnapshot) -> None:
