@@ -16,6 +16,7 @@ from web.operations import HealthView, MetricsView, ReadyView
 from web.recommend import RecommendView
 from web.respond import CaptureView, RespondView
 from web.simulate import SimulateView
+from web.suppressions import SuppressionView
 from web.topology import TopologyView
 from web.traces import TracesView, TraceView
 from web.view import ApiView, NotFoundView, Traffic
@@ -26,6 +27,7 @@ VIEWS: tuple[type[ApiView], ...] = (
     CaptureView,
     IngestView,
     CustomerView,
+    SuppressionView,
     EligibilityView,
     TraceView,
     TracesView,

@@ -17,6 +17,7 @@ from app.decision.refusals import Problem, Refused, invalid, refusal
 from app.decision.state import (
     ASSIGNED_MAX,
     RESERVATION_MAX_MS,
+    SUPPRESSIONS_MAX,
     AttributeValue,
     Features,
     ModelKey,
@@ -130,6 +131,7 @@ class ProfileWrite(msgspec.Struct, rename="camel"):
     time_zone: Annotated[str, msgspec.Meta(max_length=64)] | None = None
     locale: Annotated[str, msgspec.Meta(max_length=35)] | None = None
     replace: bool = False
+    lift_suppressions: Annotated[list[Reference], msgspec.Meta(max_length=SUPPRESSIONS_MAX)] | None = None
 
 
 class DecisionMade(msgspec.Struct, rename="camel"):
