@@ -105,6 +105,9 @@ class Metrics:
         Counter, About("HTTP requests sent on to a partition's owner.", "outcome")
     ]
 
+    bulk_bodies: Annotated[Gauge, About("Bodies of bulk loads being read.")]
+    bulk_lines_total: Annotated[Counter, About("Lines of bulk loads, by what became of them.", "status")]
+
     # Deciding
     decisions_total: Annotated[Counter, About("Recommend calls decided.", "flow")]
     decisions_over_budget_total: Annotated[

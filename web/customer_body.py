@@ -135,14 +135,22 @@ def read_profile(body: bytes, tenant_id: str, customer_id: str, replace: bool) -
         ApiError: 400 with every bad field.
     """
     given, problems = _body.read(body)
+    record = profile_record(given, tenant_id, customer_id, replace, problems)
+    if problems:
+        raise invalid(problems)
+    return record
+
+
+def profile_record(
+    given: ProfileBody, tenant_id: str, customer_id: str, replace: bool, problems: list[Problem]
+) -> ProfileRecord:
+    """What a body says as a record; `problems`, those found before, is added to. With any it is not sound."""
     values = {name: getattr(given, name) for name in ProfileBody.__struct_fields__}
     record = ProfileRecord(
         **{**values, "tenant_id": tenant_id, "customer_id": customer_id, "replace": replace}
     )
     bad = {top_field(problem.field) for problem in problems}
     problems.extend(one for one in profile_problems(record) if top_field(one.field) not in bad)
-    if problems:
-        raise invalid(problems)
     return record
 
 

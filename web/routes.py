@@ -6,6 +6,7 @@ import faust
 from faust.web.base import BlueprintManager
 
 from web.auth import authenticator_of, voucher_of
+from web.bulk import BulkView
 from web.customers import CustomerView
 from web.eligibility import EligibilityView
 from web.engine import Engine
@@ -26,6 +27,7 @@ VIEWS: tuple[type[ApiView], ...] = (
     RespondView,
     CaptureView,
     IngestView,
+    BulkView,
     CustomerView,
     SuppressionView,
     EligibilityView,

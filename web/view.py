@@ -72,6 +72,11 @@ class Call:
         self.body = body
 
     @property
+    def request(self) -> web.Request:
+        """The request itself, for a view that `streams`."""
+        return self._request
+
+    @property
     def query(self) -> MultiMapping[str]:
         """The parameters of the path, decoded."""
         return self._request.query
@@ -119,6 +124,8 @@ class ApiView(View):
     operations: ClassVar[Mapping[str, Operation]] = {}
     #: For operators: without a key or tenant, and answered under overload too.
     operational: ClassVar[bool] = False
+    #: Whether it reads the body itself, as it arrives.
+    streams: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         self._handlers: dict[str, Method] = {
@@ -187,7 +194,7 @@ class ApiView(View):
         caller = self.authenticator.caller(request)
         check_access(caller, self._operations[method])
         body = b""
-        if method in _WITH_BODY:
+        if method in _WITH_BODY and not self.streams:
             body = await read_body(request, self.engine.settings.body_limit_bytes)
         call = Call(request, own_id, caller, body)
         try:
