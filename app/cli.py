@@ -10,6 +10,7 @@ import click
 #: By name: where the command is, and what it does in one line (help reads it without loading the command).
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "catalog": ("app.commands.catalog:catalog", "Import and export a tenant's catalogue."),
+    "customers": ("app.commands.customers:customers", "Load a file of customers."),
     "demo": ("app.commands.demo:demo", "Run a broker and a worker here, with sample customers."),
     "formula": ("app.commands.formula:formula", "Try out formulas of computed fields and expressions."),
     "worker": ("app.commands.worker:worker", "Run one worker, or several, until SIGTERM."),
