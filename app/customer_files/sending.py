@@ -23,6 +23,8 @@ from app.decision.refusals import Problem
 
 #: Attempts without a single line taken, and the longest pause between two, in seconds.
 ATTEMPTS_MAX = 10
+#: The same before the worker ever answered: its address may be wrong.
+ATTEMPTS_FIRST = 3
 PAUSE_MAX_S = 10.0
 _PAUSE_FIRST_S = 0.25
 
@@ -92,6 +94,7 @@ class Sender:
         self._url = f"{url.rstrip('/')}/api/v1/customers/bulk"
         self._pause = pause
         self._most = 0
+        self._answered = False
 
     async def send(self, rows: Sequence[Row]) -> list[Rejected]:
         """The rows that were refused; the others are durable on Kafka.
@@ -125,6 +128,7 @@ class Sender:
             async with self._session.post(
                 self._url, data=body, headers=_TYPE, allow_redirects=False, timeout=_TIMEOUT
             ) as response:
+                self._answered = True
                 return await _read(response)
         except TimeoutError:
             return _Answer(_NONE, _Body("no answer in time"), 0.0)
@@ -133,7 +137,7 @@ class Sender:
 
     async def _wait(self, attempts: int, answer: _Answer, first: Row) -> None:
         """Pause before lines go out again; raises SendError after too many attempts."""
-        if attempts >= ATTEMPTS_MAX:
+        if attempts >= (ATTEMPTS_MAX if self._answered else ATTEMPTS_FIRST):
             raise SendError(f"{_told(answer)} ({attempts} attempts)", first)
         await self._pause(max(_pause_s(attempts), min(answer.retry_after_s, PAUSE_MAX_S)))
 
