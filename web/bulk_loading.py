@@ -87,7 +87,7 @@ class Loading:
     async def finish(self) -> None:
         """Publish what is left; every line has its status then."""
         await self._flush()
-        await self._wait()
+        await self.settled()
         for status in (ACCEPTED, REJECTED, RETRY):
             self._counter.labels(status).inc(self.count(status))
 
@@ -121,12 +121,13 @@ class Loading:
 
     async def _flush(self) -> None:
         """Send the chunk in hand on its way, once the one before it is there."""
-        await self._wait()
+        await self.settled()
         if self._chunk:
             chunk, self._chunk, self._chunk_bytes = self._chunk, [], 0
             self._underway = asyncio.create_task(self._publish(chunk))
 
-    async def _wait(self) -> None:
+    async def settled(self) -> None:
+        """Wait until nothing is on its way to Kafka."""
         task, self._underway = self._underway, None
         if task is not None:
             await task
