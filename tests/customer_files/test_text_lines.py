@@ -46,9 +46,16 @@ class Endless:
         self._rest = b""
         self.given = self.longest = 0
 
-    def readline(self, most: int) -> bytes:
-        self._rest = self._rest or next(self._lines, b"")
-        piece, self._rest = self._rest[:most], self._rest[most:]
+    def readline(self, most: int = -1) -> bytes:
+        """As files do: up to a line feed, `most` bytes, or the end."""
+        while b"\n" not in self._rest and (most < 0 or len(self._rest) < most):
+            more = next(self._lines, b"")
+            if not more:
+                break
+            self._rest += more
+        end = self._rest.find(b"\n") + 1 or len(self._rest)
+        end = end if most < 0 else min(end, most)
+        piece, self._rest = self._rest[:end], self._rest[end:]
         self.given += len(piece)
         self.longest = max(self.longest, len(piece))
         return piece
@@ -77,6 +84,13 @@ async def test_a_long_file_is_read_no_further_ahead_than_a_batch(kind: Any, line
     await load(source, cast(Any, send), lambda _: None, lambda _: None, tally)
     assert (tally.rows, tally.accepted) == (count, count)
     assert furthest <= (BATCH_ROWS + 3) * len(line) + 20
+    assert file.longest <= LINE_MAX_BYTES + 2
+
+
+def test_a_line_without_end_is_never_held() -> None:
+    file = Endless(itertools.chain(itertools.repeat(b"x" * 50_000, 1_000), [b"\nnext\n"]))
+    lines = list(TextFile(cast(BinaryIO, file), LINE_MAX_BYTES).lines())
+    assert lines == [(1, None), (2, b"next\n")]
     assert file.longest <= LINE_MAX_BYTES + 2
 
 

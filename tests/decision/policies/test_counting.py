@@ -51,6 +51,14 @@ def test_a_cap_counts_in_each_scope_and_window() -> None:
     assert [one.window_ms for one in found.counts[:3]] == [HOUR_MS, DAY_MS, None]
 
 
+def test_a_total_over_the_customer_counts_whatever_its_scope() -> None:
+    on_house = [{"scope": "offer", "id": "house"}]
+    config = {"max": 3, "windowMs": DAY_MS}
+    tenant = shop(contact_policies=[policy("p", "customer_total_cap", on_house, config=config)])
+    (found,) = counted(tenant, contact(1), contact(2))
+    assert rows(found) == [("offer", "house", 2, 3)]
+
+
 def test_policies_come_by_priority_and_only_active_ones_that_count() -> None:
     tenant = shop(
         contact_policies=[
