@@ -52,12 +52,12 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	@echo "Installing Offertide and its development tools into $(VENV); this takes a minute the first time."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,trees]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,trees,parquet]'
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-bench: pyproject.toml | $(BIN)/python
 	@echo "Installing Offertide and the benchmarks' tools into $(VENV); this takes a minute the first time."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,trees,bench]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,trees,parquet,bench]'
 	@touch $@ $(VENV)/.installed $(VENV)/.installed-dev
 
 # Version managers put commands on the path that do not run, and Debian ships a Python without venv: a

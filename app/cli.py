@@ -11,6 +11,7 @@ import click
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "audit": ("app.commands.audit:audit", "Check and export who changed what."),
     "catalog": ("app.commands.catalog:catalog", "Import and export a tenant's catalogue."),
+    "customers": ("app.commands.customers:customers", "Load a file of customers."),
     "demo": ("app.commands.demo:demo", "Run a broker and a worker here, with sample customers."),
     "formula": ("app.commands.formula:formula", "Try out formulas of computed fields and expressions."),
     "keys": ("app.commands.keys:keys", "Make, list, rotate and revoke API keys."),

@@ -123,6 +123,8 @@ class Metrics:
     redis_fallbacks_total: Annotated[
         Counter, About("Times this worker counted alone, Redis not answering in time.", "use", "reason")
     ]
+    bulk_bodies: Annotated[Gauge, About("Bodies of bulk loads being read.")]
+    bulk_lines_total: Annotated[Counter, About("Lines of bulk loads, by what became of them.", "status")]
 
     # Deciding
     decisions_total: Annotated[Counter, About("Recommend calls decided.", "flow")]

@@ -153,6 +153,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_limit_bytes: Annotated[
         int, number(1_024, 16 * _MIB, "bytes", "Largest request body; a larger one is answered 413.")
     ] = 262_144
+    bulk_limit_bytes: Annotated[
+        int, number(1_024, 256 * _MIB, "bytes", "Largest body of a bulk load of customers; past it: 413.")
+    ] = 16 * _MIB
     read_your_writes_timeout_ms: Annotated[
         int,
         number(

@@ -16,6 +16,7 @@ from app.decision.erasing import nothing_new
 from app.decision.log import Log
 from app.decision.state import (
     CONTACT_SEGMENT,
+    INTERACTION_SEGMENT,
     RECENT_SEGMENT,
     RECOMMENDATION_SEGMENT,
     SEEN_SEGMENT,
@@ -24,6 +25,7 @@ from app.decision.state import (
     Contact,
     ContactTotal,
     Customer,
+    Interaction,
     Parked,
     Profile,
     RecentEvent,
@@ -80,6 +82,7 @@ class _Behaviour(msgspec.Struct, array_like=True):
     recent_since_ms: int = -1
     #: The recent events of the segment that is not full yet: one more event writes no key of its own.
     recent_tail: list[RecentEvent] = []
+    interactions: tuple[int, int] = (0, 0)
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -110,7 +113,15 @@ _recommendation_log = _StoredLog(Kind.RECOMMENDED, RECOMMENDATION_SEGMENT, Recom
 _seen_log = _StoredLog(Kind.SEEN, SEEN_SEGMENT, Seen)
 _total_log = _StoredLog(Kind.CONTACT_TOTALS, TOTAL_SEGMENT, ContactTotal)
 _recent_log = _StoredLog(Kind.RECENT, RECENT_SEGMENT, RecentEvent)
-_LOG_KINDS = (Kind.CONTACTS, Kind.RECOMMENDED, Kind.SEEN, Kind.CONTACT_TOTALS, Kind.RECENT)
+_interaction_log = _StoredLog(Kind.INTERACTIONS, INTERACTION_SEGMENT, Interaction)
+_LOG_KINDS = (
+    Kind.CONTACTS,
+    Kind.RECOMMENDED,
+    Kind.SEEN,
+    Kind.CONTACT_TOTALS,
+    Kind.RECENT,
+    Kind.INTERACTIONS,
+)
 
 
 def new_customer(key: bytes) -> Customer:
@@ -171,6 +182,7 @@ def _load_customer(key: bytes, value: bytes, get: Callable[[bytes], bytes | None
     customer.seen = _seen_log.load(key, head.seen, get)
     customer.totals = _total_log.load(key, head.totals, get)
     customer.recent = _recent(key, head, get)
+    customer.interactions = _interaction_log.load(key, head.interactions, get)
     customer.reserved = head.reserved
     customer.suppressions = head.suppressions
     customer.assigned = head.assigned
@@ -224,7 +236,7 @@ def settle(customer: Customer) -> None:
 
 
 def _head(customer: Customer) -> _Behaviour:
-    contacts, recommendations, seen, totals, recent = _logs(customer)
+    contacts, recommendations, seen, totals, recent, interactions = _logs(customer)
     return _Behaviour(
         customer.watermarks,
         customer.rekeyed,
@@ -244,6 +256,7 @@ def _head(customer: Customer) -> _Behaviour:
         customer.credited,
         customer.recent_since_ms,
         recent.entries[len(recent.entries) // recent.size * recent.size :],
+        (interactions.base, interactions.end),
     )
 
 
@@ -261,9 +274,16 @@ def _recent_since_ms(head: _Behaviour) -> int:
     return head.last_event_ms + 1 if head.last_event_ms else 0
 
 
-def _logs(customer: Customer) -> tuple[Log[Any], Log[Any], Log[Any], Log[Any], Log[Any]]:
+def _logs(customer: Customer) -> tuple[Log[Any], Log[Any], Log[Any], Log[Any], Log[Any], Log[Any]]:
     """The customer's logs, in the order of `_LOG_KINDS`."""
-    return customer.contacts, customer.recommendations, customer.seen, customer.totals, customer.recent
+    return (
+        customer.contacts,
+        customer.recommendations,
+        customer.seen,
+        customer.totals,
+        customer.recent,
+        customer.interactions,
+    )
 
 
 def _log_changes(kind: Kind, key: bytes, log: Log[Any], changes: list[Change]) -> None:

@@ -9,6 +9,7 @@ Every key of a partition's store and changelog begins with one byte, its kind:
     S  seen          S <tenant>:<customer> <segment u32>  idempotency keys
     H  contact totals H <tenant>:<customer> <segment u32> contacts no longer kept one by one
     E  recent events E <tenant>:<customer> <segment u32>
+    N  interactions  N <tenant>:<customer> <segment u32>
     T  trace         T <at_ms u64> <trace id>             in time order, so that the oldest go first
     V  answer        V <at_ms u64> <tenant>:<customer> <key hash u64>  of an idempotency key, in time order
     K  answers       K <tenant>:<customer>                which answers the customer has
@@ -71,6 +72,7 @@ class Kind(bytes, Enum):
     SEEN = b"S"
     CONTACT_TOTALS = b"H"
     RECENT = b"E"
+    INTERACTIONS = b"N"
     TRACE = b"T"
     ANSWER = b"V"
     ANSWERS = b"K"
@@ -107,7 +109,8 @@ _FIRST = Versions(1, frozenset({1}))
 VERSIONS: dict[Kind, Versions] = {
     **dict.fromkeys(Kind, _FIRST),
     # 2: totals, recent events, reservations, suppressions, variants, credited decisions.
-    Kind.BEHAVIOUR: Versions(2, frozenset({1, 2})),
+    # 3: where the log of interactions begins and ends.
+    Kind.BEHAVIOUR: Versions(3, frozenset({1, 2, 3})),
     # 2: selection probability, experiment and variant, model and features of what was shown.
     Kind.RECOMMENDED: Versions(2, frozenset({1, 2})),
     # 2: the customer's hash before the JSON. Those from before are bare JSON, without a version (`traces`).

@@ -9,11 +9,32 @@ from typing import Annotated
 import msgspec
 
 from app.decision.catalogue import TenantCatalogue
+from app.decision.decision import CustomerView
 from app.decision.metrics import Figure, complete_since, figure
+from app.decision.policies.counting import PolicyCounts
 from app.decision.records import ProfileWrite, ShortText, profile_problems
 from app.decision.refusals import Problem
-from app.decision.state import AttributeValue, Contact, Customer, Profile, Recommendation
+from app.decision.state import (
+    AttributeValue,
+    Contact,
+    Customer,
+    Profile,
+    Recommendation,
+    Reserved,
+)
 from web.body import BodyType, top_field
+from web.customer_state import (
+    Enrolment,
+    InteractionShown,
+    ReservationShown,
+    SuppressionShown,
+    VariantShown,
+    interactions_shown,
+    policy_counts,
+    reservations_shown,
+    suppressions_shown,
+    variants_shown,
+)
 from web.errors import invalid
 from web.instants import iso_ms
 
@@ -65,10 +86,27 @@ class CustomerBody(msgspec.Struct, rename="camel"):
     #: Since when a figure misses nothing, for those that may miss something.
     metrics_complete_since: dict[str, str]
     contacts: ContactCounts
+    #: Contact policies that are not shown, there being more than 200.
+    contact_policies_left_out: int
+    contact_policies: list[PolicyCounts]
+    reservations: list[ReservationShown]
+    suppressions: list[SuppressionShown]
+    variants: list[VariantShown]
+    enrolments: list[Enrolment]
+    recent_interactions: list[InteractionShown]
     recent_recommendations: list[RecentRecommendation]
     known_since: str
     last_event_at: str | None
     degraded: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class SeenCustomer(msgspec.Struct):
+    """A customer as they are now, with what decisions that are not folded yet add to their state."""
+
+    customer: Customer
+    view: CustomerView
+    recommendations: Sequence[Recommendation]
+    reserved: Sequence[Reserved]
 
 
 _body = BodyType(ProfileBody)
@@ -97,25 +135,28 @@ def read_profile(body: bytes, tenant_id: str, customer_id: str, replace: bool) -
         ApiError: 400 with every bad field.
     """
     given, problems = _body.read(body)
+    record = profile_record(given, tenant_id, customer_id, replace, problems)
+    if problems:
+        raise invalid(problems)
+    return record
+
+
+def profile_record(
+    given: ProfileBody, tenant_id: str, customer_id: str, replace: bool, problems: list[Problem]
+) -> ProfileRecord:
+    """What a body says as a record; `problems`, those found before, is added to. With any it is not sound."""
     values = {name: getattr(given, name) for name in ProfileBody.__struct_fields__}
     record = ProfileRecord(
         **{**values, "tenant_id": tenant_id, "customer_id": customer_id, "replace": replace}
     )
     bad = {top_field(problem.field) for problem in problems}
     problems.extend(one for one in profile_problems(record) if top_field(one.field) not in bad)
-    if problems:
-        raise invalid(problems)
     return record
 
 
-def customer_body(
-    customer: Customer,
-    contacts: Sequence[Contact],
-    recommendations: Sequence[Recommendation],
-    catalogue: TenantCatalogue,
-    now_ms: int,
-) -> CustomerBody:
+def customer_body(seen: SeenCustomer, catalogue: TenantCatalogue, now_ms: int) -> CustomerBody:
     """A known customer's state at `now_ms` (epoch ms)."""
+    customer = seen.customer
     profile = customer.profile or Profile()
     return CustomerBody(
         customer_id=customer.customer_id,
@@ -129,8 +170,15 @@ def customer_body(
             for key, metric in catalogue.metrics.items()
         },
         metrics_complete_since=_complete_since(customer, catalogue, now_ms),
-        contacts=_counts(customer, contacts),
-        recent_recommendations=[_recent(one) for one in reversed(recommendations[-RECENT_MAX:])],
+        contacts=_counts(customer, seen.view.contacts),
+        contact_policies=policy_counts(seen.view, catalogue, now_ms),
+        contact_policies_left_out=catalogue.counting.left_out,
+        reservations=reservations_shown(seen.reserved),
+        suppressions=suppressions_shown(customer, now_ms),
+        variants=variants_shown(seen.view.assigned),
+        enrolments=[],
+        recent_interactions=interactions_shown(customer),
+        recent_recommendations=[_recent(one) for one in reversed(seen.recommendations[-RECENT_MAX:])],
         known_since=iso_ms(customer.known_since_ms),
         last_event_at=iso_ms(customer.last_event_ms) if customer.last_event_ms else None,
     )

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
-from app.decision.contacts.reserving import counted_contacts
+from app.decision.contacts.reserving import counted_contacts, running
 from app.decision.fold import REFUSED
-from app.decision.state import Contact, Customer, Recommendation
+from app.decision.state import Customer
 from config.topics import PROFILES
 from tables.codec import MissingValueError
 from tables.partition import PartitionClosedError
 from tables.store import StoreError
 from web.access import Operation, Role, areas
-from web.customer_body import CustomerBody, ProfileBody, checked_customer_id, customer_body, read_profile
+from web.customer_body import (
+    CustomerBody,
+    ProfileBody,
+    SeenCustomer,
+    checked_customer_id,
+    customer_body,
+    read_profile,
+)
+from web.deciding import view_of
 from web.engine import Engine
 from web.erasures import ERASES, erase
 from web.errors import not_found, pending
 from web.routing import Lease, lease_customer
-from web.stale import STALE_STATE, standby_for, stored_customer, stored_recommendations
+from web.stale import STALE_STATE, assigned_of, standby_for, stored_customer, stored_recommendations
 from web.submitting import refusal, submit
 from web.view import Answer, ApiView, Call, encode
 
@@ -73,8 +81,7 @@ class CustomerView(ApiView):
             return None
         customer = stored_customer(copy, call.tenant_id, _customer_id(call))
         now_ms = self.engine.clock_ms()
-        contacts = counted_contacts(customer, now_ms)
-        seen = _body(self.engine, call, customer, contacts, stored_recommendations(customer), now_ms)
+        seen = _body(self.engine, call, _stored(_known_one(customer), now_ms), now_ms)
         seen.degraded = STALE_STATE
         return Answer(encode(seen))
 
@@ -104,26 +111,35 @@ def _known(lease: Lease) -> bool:
 
 def _seen(engine: Engine, lease: Lease, call: Call) -> CustomerBody:
     partition, key, now_ms = lease.partition, lease.key, engine.clock_ms()
-    customer = partition.customer(key)
-    contacts = partition.contacts(key, customer, now_ms)
-    recommendations = partition.recommendations(key, customer)
-    return _body(engine, call, customer, contacts, recommendations, now_ms)
+    customer = _known_one(partition.customer(key))
+    underway = [one for overlay in partition.overlays.of(key) for one in overlay.reserved]
+    contacts, assigned = partition.contacts(key, customer, now_ms), partition.assigned(key, customer)
+    seen = SeenCustomer(
+        customer=customer,
+        view=view_of(customer.customer_id, customer, contacts, assigned),
+        recommendations=partition.recommendations(key, customer),
+        reserved=running(customer, now_ms, underway),
+    )
+    return _body(engine, call, seen, now_ms)
 
 
-def _body(
-    engine: Engine,
-    call: Call,
-    customer: Customer | None,
-    contacts: Sequence[Contact],
-    recommendations: Sequence[Recommendation],
-    now_ms: int,
-) -> CustomerBody:
-    """The customer's state at `now_ms` (epoch ms).
+def _stored(customer: Customer, now_ms: int) -> SeenCustomer:
+    """A customer as a copy has them."""
+    contacts = counted_contacts(customer, now_ms)
+    return SeenCustomer(
+        customer=customer,
+        view=view_of(customer.customer_id, customer, contacts, assigned_of(customer)),
+        recommendations=stored_recommendations(customer),
+        reserved=running(customer, now_ms),
+    )
 
-    Raises:
-        ApiError: 404 when nothing is known of the customer.
-    """
+
+def _known_one(customer: Customer | None) -> Customer:
+    """Raises ApiError, 404, when nothing is known of the customer."""
     if customer is None or not customer.known_since_ms:
         raise not_found("This customer is not known.", "customerId")
-    catalogue = engine.catalogue().tenant(call.tenant_id)
-    return customer_body(customer, contacts, recommendations, catalogue, now_ms)
+    return customer
+
+
+def _body(engine: Engine, call: Call, seen: SeenCustomer, now_ms: int) -> CustomerBody:
+    return customer_body(seen, engine.catalogue().tenant(call.tenant_id), now_ms)

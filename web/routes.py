@@ -8,6 +8,7 @@ from faust.web.base import BlueprintManager
 from web.api_keys import ApiKeysView, ApiKeyView, RotateKeyView
 from web.audit import AuditView
 from web.auth import authenticator_of, voucher_of
+from web.bulk import BulkView
 from web.catalogue_documents import CatalogueExportView, CatalogueImportView
 from web.customers import CustomerView
 from web.eligibility import EligibilityView
@@ -21,6 +22,7 @@ from web.operations import HealthView, MetricsView, ReadyView
 from web.recommend import RecommendView
 from web.respond import CaptureView, RespondView
 from web.simulate import SimulateView
+from web.suppressions import SuppressionView
 from web.topology import TopologyView
 from web.traces import TracesView, TraceView
 from web.view import ApiView, NotFoundView, Traffic
@@ -30,8 +32,10 @@ VIEWS: tuple[type[ApiView], ...] = (
     RespondView,
     CaptureView,
     IngestView,
+    BulkView,
     CustomerView,
     ErasureView,
+    SuppressionView,
     EligibilityView,
     TraceView,
     TracesView,

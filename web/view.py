@@ -73,6 +73,11 @@ class Call:
         self.body = body
 
     @property
+    def request(self) -> web.Request:
+        """The request itself, for a view that `streams`."""
+        return self._request
+
+    @property
     def query(self) -> MultiMapping[str]:
         """The parameters of the path, decoded."""
         return self._request.query
@@ -124,6 +129,8 @@ class ApiView(View):
     operational: ClassVar[bool] = False
     #: What its calls count as, where a tenant's rate is limited.
     window: ClassVar[WindowName] = "calls"
+    #: Whether it reads the body itself, as it arrives.
+    streams: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         self._handlers: dict[str, Method] = {
@@ -198,7 +205,7 @@ class ApiView(View):
             await self.engine.limits.admit(caller.tenant_id, rate)
         check_access(caller, self._operations[method])
         body = b""
-        if method in _WITH_BODY:
+        if method in _WITH_BODY and not self.streams:
             limit_bytes = self.body_limit_bytes or self.engine.settings.body_limit_bytes
             body = await read_body(request, limit_bytes, self._operations[method].body_types)
         call = Call(request, own_id, caller, body)

@@ -34,6 +34,7 @@ from app.decision.index import EntityIndex, EntityKey
 from app.decision.metrics import CompiledMetric, compile_metric, countable
 from app.decision.outcomes import OUTCOME_ALIASES, SYSTEM_OUTCOMES, canonical_event_type
 from app.decision.policies import SuppressionIndex, index_suppressions, suppressions_for
+from app.decision.policies.counting import CountingPolicies
 from app.decision.problems import Problem
 from app.decision.references import check_tenant, users_of
 from app.decision.routing import ChannelChoice, Router
@@ -66,6 +67,7 @@ class TenantCatalogue(EntityIndex):
 
     __slots__ = (
         "_by_event_type",
+        "_counting",
         "_outcomes",
         "_router",
         "budgeted",
@@ -123,8 +125,16 @@ class TenantCatalogue(EntityIndex):
         )
         #: Offers and creatives with a budget, whatever their status: their deliveries count.
         self.budgeted = budgeted(self.all("offers", Offer), self.all("creatives", Creative))
+        self._counting: CountingPolicies | None = None
         #: Active models that learn from observations, by the key of what they learn.
         self.learners: Mapping[str, Learner] = learners(self.all("models", Model))
+
+    @property
+    def counting(self) -> CountingPolicies:
+        """The contact policies that count, to show their counts; compiled when first asked for."""
+        if self._counting is None:
+            self._counting = CountingPolicies(self)
+        return self._counting
 
     def warm(self) -> None:
         """Make the pools of the active flows now instead of in their first requests, up to a bound."""

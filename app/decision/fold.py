@@ -52,7 +52,7 @@ from app.decision.state import (
     Seen,
     Shown,
 )
-from app.decision.suppressions import drop_expired
+from app.decision.suppressions import drop_expired, lift_suppression
 
 RECORDED = "recorded"
 DUPLICATE = "duplicate"
@@ -208,7 +208,10 @@ def fold_profile(customer: Customer, write: ProfileWrite, clock: Clock) -> Verdi
     """Write what the operator's systems know: named parts change, attributes merge, null removes one.
 
     With `replace` what is not named is forgotten, but for consent that is revoked (see `revoking`).
+    One that only lifts suppressions leaves the profile as it is, and is a duplicate where none of them holds.
     """
+    if _only_lifts(write):
+        return _RECORDED if _lift(customer, write, clock) else _DUPLICATE
     known = customer.profile or Profile()
     before = Profile() if write.replace else known
     merged = {**before.attributes, **(write.attributes or {})}
@@ -227,9 +230,25 @@ def fold_profile(customer: Customer, write: ProfileWrite, clock: Clock) -> Verdi
         updated_ms=clock.now_ms,
     )
     customer.profile_changed = True
+    _lift(customer, write, clock)
     if customer.known_since_ms == 0:
         customer.known_since_ms = clock.now_ms
     return _RECORDED
+
+
+def _only_lifts(write: ProfileWrite) -> bool:
+    """Whether it lifts suppressions and says nothing of the profile."""
+    said = (write.attributes, write.tags, write.consent, write.time_zone, write.locale)
+    return write.lift_suppressions is not None and not write.replace and all(one is None for one in said)
+
+
+def _lift(customer: Customer, write: ProfileWrite, clock: Clock) -> bool:
+    """Lift what the write names; False when none of it held."""
+    if not write.lift_suppressions:
+        return False
+    drop_expired(customer, clock.now_ms)
+    lifted = [lift_suppression(customer, one) for one in write.lift_suppressions]
+    return any(lifted)
 
 
 def _first_time(customer: Customer, key_hash: int, fingerprint: int, clock: Clock) -> bool:

@@ -18,6 +18,7 @@ from app.decision.state import (
     ANSWER_MAX_BYTES,
     ASSIGNED_MAX,
     RESERVATION_MAX_MS,
+    SUPPRESSIONS_MAX,
     AttributeValue,
     Features,
     ModelKey,
@@ -134,6 +135,7 @@ class ProfileWrite(msgspec.Struct, rename="camel"):
     locale: Annotated[str, msgspec.Meta(max_length=35)] | None = None
     replace: bool = False
     erase: bool = False
+    lift_suppressions: Annotated[list[Reference], msgspec.Meta(max_length=SUPPRESSIONS_MAX)] | None = None
 
 
 class DecisionMade(msgspec.Struct, rename="camel"):

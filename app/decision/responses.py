@@ -40,7 +40,17 @@ from app.decision.records import FUTURE_LIMIT_MS, Response, Target, decode_respo
 from app.decision.refusals import Problem, Refused
 from app.decision.revoking import REVOKING_OUTCOMES, revoke_for
 from app.decision.scopes import Standing
-from app.decision.state import PARKED_BYTES, PARKED_MAX, PARKED_WINDOW_MS, Contact, Customer, Parked, Seen
+from app.decision.state import (
+    INTERACTIONS_MAX,
+    PARKED_BYTES,
+    PARKED_MAX,
+    PARKED_WINDOW_MS,
+    Contact,
+    Customer,
+    Interaction,
+    Parked,
+    Seen,
+)
 from app.decision.suppressions import suppress
 from app.decision.targets import EXPIRED, NoTarget, resolve_target
 
@@ -82,6 +92,7 @@ def fold_response(
             return Verdict(status, interaction_id)
         remember(customer, Seen(key_hash, clock.now_ms, fingerprint))
     evidence = _take_effect(customer, response, target, at_ms, clock)
+    _keep_interaction(customer, interaction_id, target, at_ms)
     variants = response_variants(customer, target, at_ms, tenant.experiments)
     return Verdict(RECORDED, interaction_id, evidence=evidence, variants=variants)
 
@@ -107,6 +118,25 @@ def _take_effect(
     if first_positive(customer, target):
         evidence = (*evidence, responded("positive", target))
     return evidence
+
+
+def _keep_interaction(customer: Customer, interaction_id: str, target: Target, at_ms: int) -> None:
+    interaction = Interaction(
+        interaction_id=interaction_id,
+        at_ms=at_ms,
+        outcome=target.outcome or "",
+        offer_id=target.offer_id,
+        creative_id=target.creative_id,
+        channel_id=target.channel_id,
+        recommendation_id=target.recommendation_id,
+        rank=target.rank,
+    )
+    customer.interactions.append(interaction)
+    customer.interactions.trim(INTERACTIONS_MAX, _never)
+
+
+def _never(interaction: Interaction) -> bool:
+    return False
 
 
 def _observe_outcome(

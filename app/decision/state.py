@@ -27,6 +27,7 @@ RECOMMENDATION_SEGMENT = 4
 SEEN_SEGMENT = 16
 TOTAL_SEGMENT = 32
 RECENT_SEGMENT = 8
+INTERACTION_SEGMENT = 4
 
 #: A customer's idempotency keys are remembered for this long and this many, whichever is less.
 SEEN_WINDOW_MS = 7 * DAY_MS
@@ -58,6 +59,9 @@ ASSIGNED_MAX = 100
 
 #: Positive responses to decisions, so that each decision is credited once; the last so many.
 CREDITED_MAX = 50
+
+#: Interactions that are kept to be shown, the last so many.
+INTERACTIONS_MAX = 20
 
 #: Recommendations can be responded to for this long; the customer's last so many.
 RECOMMENDATION_WINDOW_MS = 30 * DAY_MS
@@ -212,6 +216,19 @@ class Seen(msgspec.Struct, frozen=True, array_like=True):
     fingerprint: int = 0
 
 
+class Interaction(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A response that counted. The creative is empty, or the channel, where none was named."""
+
+    interaction_id: str
+    at_ms: int
+    outcome: str
+    offer_id: str
+    creative_id: str
+    channel_id: str
+    recommendation_id: str | None = None
+    rank: int | None = None
+
+
 class Parked(msgspec.Struct, frozen=True, array_like=True):
     """A response whose recommendation is not folded yet: its canonical body, its place in the log."""
 
@@ -247,6 +264,7 @@ class Customer:
         "credited",
         "customer_id",
         "erasure",
+        "interactions",
         "known_since_ms",
         "last_event_ms",
         "metrics",
@@ -291,6 +309,8 @@ class Customer:
         self.suppressions: list[Suppression] = []
         #: By experiment id.
         self.assigned: dict[str, Assigned] = {}
+        #: In fold order.
+        self.interactions: Log[Interaction] = Log(INTERACTION_SEGMENT)
         #: Hashes of the decisions whose positive response was counted, oldest first.
         self.credited: list[int] = []
         self.erasure: Erasure | None = None

@@ -105,3 +105,27 @@ def test_a_duplicate_closes_nothing_anew(monkeypatch: pytest.MonkeyPatch) -> Non
         folding.response("dismiss", creativeId="card-site", idempotencyKey="k")
         lift_suppression(folding.customer, "s1")
     assert folding.customer.suppressions == []
+
+
+def test_a_write_that_only_lifts_leaves_the_profile_as_it_is() -> None:
+    folding = Folding()
+    suppress(folding.customer, [_suppression(1, NOW_MS, NOW_MS + 10)], NOW_MS)
+    assert folding.profile(liftSuppressions=["s1", "s9"]).status == "recorded"
+    assert folding.customer.suppressions == []
+    assert folding.profile(liftSuppressions=["s1"]).status == "duplicate"
+    assert (folding.customer.profile, folding.customer.known_since_ms) == (None, 0)
+
+
+def test_a_profile_may_lift_too() -> None:
+    folding = Folding()
+    suppress(folding.customer, [_suppression(1, NOW_MS, NOW_MS + 10)], NOW_MS)
+    assert folding.profile(liftSuppressions=["s1"], tags=["vip"]).status == "recorded"
+    assert folding.customer.profile is not None
+    assert (folding.customer.suppressions, folding.customer.profile.tags) == ([], ("vip",))
+
+
+def test_what_is_over_is_not_lifted() -> None:
+    folding = Folding()
+    suppress(folding.customer, [_suppression(1, NOW_MS, NOW_MS + 10)], NOW_MS)
+    folding.now_ms += 10
+    assert folding.profile(liftSuppressions=["s1"]).status == "duplicate"

@@ -22,6 +22,7 @@ from app.decision.state import (
     Contact,
     ContactTotal,
     Customer,
+    Interaction,
     Parked,
     Profile,
     RecentEvent,
@@ -62,8 +63,8 @@ def _first() -> Customer:
     return customer
 
 
-def full_customer() -> Customer:
-    """A customer with something in every field."""
+def _second() -> Customer:
+    """A customer as version 2 knew them."""
     customer = _first()
     at_ms = 1_700_000_000_000
     shown = Shown(1, "o1", "c1", "ch1", "cat1", None, 0.25, "exp1", "b", "m1@00", (0.5, "gold", True, None))
@@ -80,17 +81,27 @@ def full_customer() -> Customer:
     return customer
 
 
+def full_customer() -> Customer:
+    """A customer with something in every field."""
+    customer = _second()
+    at_ms = 1_700_000_000_000
+    customer.interactions.append(Interaction("int_1_01", at_ms, "click", "o1", "c1", "ch1", "rec_2", 1))
+    customer.interactions.append(Interaction("int_1_02", at_ms + 1, "dismiss", "o1", "", ""))
+    return customer
+
+
 def _golden(name: str) -> dict[bytes, bytes]:
     golden = json.loads((GOLDEN / name).read_text())
     return {bytes.fromhex(key): bytes.fromhex(value) for key, value in golden.items()}
 
 
 def test_the_newest_version_is_written_byte_for_byte() -> None:
-    assert dict(changes_of(full_customer())) == _golden("customer-v2.json")
+    assert dict(changes_of(full_customer())) == _golden("customer-v3.json")
 
 
 @pytest.mark.parametrize(
-    ("name", "meant"), [("customer-v1.json", _first), ("customer-v2.json", full_customer)]
+    ("name", "meant"),
+    [("customer-v1.json", _first), ("customer-v2.json", _second), ("customer-v3.json", full_customer)],
 )
 def test_the_bytes_of_every_version_stay_readable(name: str, meant: Callable[[], Customer]) -> None:
     loaded = load_customer(customer_key("demo", "C-1 ü"), _golden(name).get)
@@ -102,12 +113,12 @@ def test_an_old_value_is_rewritten_when_it_changes() -> None:
     stored = _golden("customer-v1.json")
     customer = load_customer(customer_key("demo", "C-1 ü"), stored.get)
     assert customer is not None
-    assert [(key[:1], value and value[0]) for key, value in changes_of(customer)] == [(b"B", 2)]
+    assert [(key[:1], value and value[0]) for key, value in changes_of(customer)] == [(b"B", 3)]
     customer.recommendations.append(Recommendation("rec_2", 1, "f", ()))
     for key, value in changes_of(customer):
         stored[key] = value or b""
     assert {key[:1]: value[0] for key, value in stored.items()} == {
-        b"P": 1, b"C": 1, b"R": 2, b"S": 1, b"B": 2,
+        b"P": 1, b"C": 1, b"R": 2, b"S": 1, b"B": 3,
     }  # fmt: skip
     loaded = load_customer(customer_key("demo", "C-1 ü"), stored.get)
     assert loaded is not None
@@ -116,12 +127,12 @@ def test_an_old_value_is_rewritten_when_it_changes() -> None:
 
 def test_what_version_1_would_lose_it_refuses() -> None:
     written = {key[:1]: (value or b"")[0] for key, value in changes_of(full_customer())}
-    assert (written[b"B"], written[b"R"]) == (2, 2)
+    assert (written[b"B"], written[b"R"]) == (3, 2)
     assert all(versions.written == max(versions.read) for versions in VERSIONS.values())
     assert set(VERSIONS) == set(Kind)
 
 
-@pytest.mark.parametrize("kind", [b"B", b"P", b"C", b"R", b"S", b"H", b"E"])
+@pytest.mark.parametrize("kind", [b"B", b"P", b"C", b"R", b"S", b"H", b"E", b"N"])
 def test_an_unknown_version_of_any_kind_is_refused(kind: bytes) -> None:
     stored = {
         key: b"\x63" + value[1:] if key.startswith(kind) else value
@@ -215,7 +226,7 @@ def _write(customer: Customer, store: dict[bytes, bytes]) -> None:
 
 
 def _plain(customer: Customer) -> dict[str, object]:
-    logs = {"contacts", "recommendations", "seen", "totals", "recent"}
+    logs = {"contacts", "recommendations", "seen", "totals", "recent", "interactions"}
     return {
         name: list(getattr(customer, name)) if name in logs else getattr(customer, name)
         for name in Customer.__slots__

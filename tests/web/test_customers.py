@@ -41,6 +41,22 @@ async def test_a_customer_is_shown_as_decisions_see_it(client: Client, worker: W
         "metrics": {"purchases": 1.0},
         "metricsCompleteSince": {},
         "contacts": {"total": 0, "byChannel": {}},
+        "contactPolicies": [
+            {
+                "policyId": "once",
+                "policyName": "Once a day",
+                "kind": "frequency_cap",
+                "counts": [
+                    {"scope": "channel", "entityId": "push", "count": 0, "max": 1, "windowMs": 86_400_000}
+                ],
+            }
+        ],
+        "contactPoliciesLeftOut": 0,
+        "reservations": [],
+        "suppressions": [],
+        "variants": [],
+        "enrolments": [],
+        "recentInteractions": [],
         "recentRecommendations": [],
         "knownSince": "2027-01-15T08:00:00.000Z",
         "lastEventAt": "2027-01-15T08:00:00.000Z",

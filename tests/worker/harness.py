@@ -151,7 +151,7 @@ class Client:
         async with self._session.request(method, self.url + path, json=body, headers=headers) as response:
             text = await response.text()
             is_json = response.content_type == "application/json"
-            return response.status, json.loads(text) if is_json else text
+            return response.status, json.loads(text) if is_json and text else text
 
     async def post(self, path: str, body: Any) -> tuple[int, Any]:
         return await self.call("POST", path, body)

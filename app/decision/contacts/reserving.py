@@ -75,6 +75,14 @@ def counted_contacts(
     return contacts
 
 
+def running(customer: Customer | None, now_ms: int, underway: Iterable[Reserved] = ()) -> list[Reserved]:
+    """The reservations that count at `now_ms` (epoch ms), those of decisions not folded yet included."""
+    if customer is None:
+        return [one for one in underway if one.until_ms > now_ms]
+    kept = [one for one in customer.reserved if one.until_ms > now_ms]
+    return kept + [one for one in underway if _counts(customer, one, now_ms)]
+
+
 def _counts(customer: Customer, one: Reserved, now_ms: int) -> bool:
     if one.until_ms <= now_ms:
         return False
