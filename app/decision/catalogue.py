@@ -32,6 +32,7 @@ from app.decision.experiments.compiled import compile_experiments
 from app.decision.flow import CompiledFlow, Surroundings
 from app.decision.index import EntityIndex, EntityKey
 from app.decision.metrics import CompiledMetric, compile_metric, countable
+from app.decision.origins import tenants_by_origin
 from app.decision.outcomes import OUTCOME_ALIASES, SYSTEM_OUTCOMES, canonical_event_type
 from app.decision.policies import SuppressionIndex, index_suppressions, suppressions_for
 from app.decision.problems import Problem
@@ -209,7 +210,7 @@ class HeldKey(NamedTuple):
 class CatalogSnapshot:
     """Every tenant's catalogue as of one version. Immutable; swapped as a whole."""
 
-    __slots__ = ("_tenants", "api_keys", "trace_retention_ms", "version")
+    __slots__ = ("_tenants", "api_keys", "cors_origins", "trace_retention_ms", "version")
 
     def __init__(self, version: int = 0, tenants: Mapping[str, TenantCatalogue] | None = None) -> None:
         self.version = version
@@ -221,6 +222,10 @@ class CatalogSnapshot:
         )
         #: Every tenant's issued keys that are active, by the public part that they carry.
         self.api_keys: Mapping[str, tuple[HeldKey, ...]] = _keys(self._tenants)
+        #: The tenants that let pages of an origin call them, by origin.
+        self.cors_origins: Mapping[str, frozenset[str]] = tenants_by_origin(
+            {tenant_id: one.settings.cors_origins for tenant_id, one in self._tenants.items()}
+        )
 
     def tenant(self, tenant_id: str) -> TenantCatalogue:
         """The tenant's catalogue; an empty one (with the system outcome types) for an unknown tenant."""

@@ -35,6 +35,7 @@ from app.decision.experiments.checking import document_problems
 from app.decision.filters import compile_filter
 from app.decision.loading import load_struct
 from app.decision.metrics import compile_event_filter, countable
+from app.decision.origins import origin_problems
 from app.decision.outcomes import OUTCOME_ALIASES, SYSTEM_OUTCOMES
 from app.decision.policies import budget_problems, compile_policy, find_zone
 from app.decision.problems import Problem
@@ -94,6 +95,7 @@ def _policy(policy: ContactPolicy) -> Iterator[Problem]:
 def _settings(settings: TenantSettings) -> Iterator[Problem]:
     if find_zone(settings.time_zone) is None:
         yield Problem("timeZone", f"{settings.time_zone} is not a time zone of the IANA database")
+    yield from origin_problems(settings.cors_origins, "corsOrigins")
 
 
 def _model(model: Model) -> Iterator[Problem]:
