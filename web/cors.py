@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from aiohttp import hdrs, web
 from multidict import CIMultiDictProxy
@@ -26,8 +25,8 @@ ALLOWED_HEADERS = (
 )
 EXPOSED_HEADERS = "X-Request-Id, Retry-After"
 
-_GRANTED = "offertide.cors"
-_NOTHING: Mapping[str, str] = {}
+_NOTHING: dict[str, str] = {}
+_GRANTED = web.RequestKey("cors", dict[str, str])
 
 
 def is_preflight(headers: CIMultiDictProxy[str]) -> bool:
@@ -73,9 +72,8 @@ def note_caller(request: web.Request, snapshot: CatalogSnapshot, tenant_id: str)
         }
 
 
-def granted_headers(request: web.Request) -> Mapping[str, Any]:
+def granted_headers(request: web.Request) -> Mapping[str, str]:
     """The headers that let the page read this answer; none when it may not."""
     if hdrs.ORIGIN not in request.headers:
         return _NOTHING
-    found: Mapping[str, Any] = request.get(_GRANTED, _NOTHING)
-    return found
+    return request.get(_GRANTED, _NOTHING)

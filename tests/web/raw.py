@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -56,10 +57,8 @@ class RawClient:
     async def ended(self) -> bool:
         """Whether the worker ends the connection; waits for it."""
         async with asyncio.timeout(PATIENCE_S):
-            try:
+            with contextlib.suppress(ConnectionError):
                 await self.reader.read(-1)
-            except ConnectionError:
-                pass
         return True
 
     async def close(self) -> None:
