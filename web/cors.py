@@ -25,8 +25,13 @@ ALLOWED_HEADERS = (
 )
 EXPOSED_HEADERS = "X-Request-Id, Retry-After"
 
-_NOTHING: dict[str, str] = {}
-_GRANTED = web.RequestKey("cors", dict[str, str])
+
+class _Granted(dict[str, str]):
+    """The headers granted to one request."""
+
+
+_NOTHING = _Granted()
+_GRANTED = web.RequestKey("cors", _Granted)
 
 
 def is_preflight(headers: CIMultiDictProxy[str]) -> bool:
@@ -65,15 +70,18 @@ def note_caller(request: web.Request, snapshot: CatalogSnapshot, tenant_id: str)
         return
     origin = request.headers.get(hdrs.ORIGIN)
     if origin is not None and tenant_id in origins.get(origin, ()):
-        request[_GRANTED] = {
-            hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: origin,
-            hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: EXPOSED_HEADERS,
-            hdrs.VARY: "Origin",
-        }
+        request[_GRANTED] = _Granted(
+            {
+                hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: origin,
+                hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: EXPOSED_HEADERS,
+                hdrs.VARY: "Origin",
+            }
+        )
 
 
 def granted_headers(request: web.Request) -> Mapping[str, str]:
     """The headers that let the page read this answer; none when it may not."""
     if hdrs.ORIGIN not in request.headers:
         return _NOTHING
-    return request.get(_GRANTED, _NOTHING)
+    found: Mapping[str, str] = request.get(_GRANTED, _NOTHING)
+    return found

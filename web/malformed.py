@@ -20,11 +20,12 @@ from aiohttp.http_exceptions import (
 )
 from aiohttp.web import HTTPException
 
-from app.decision.refusals import Problem
+from app.decision.refusals import Problem, first_problems
 from web.errors import ApiError
 
 #: Ends the connection with the answer.
 CLOSE = {"Connection": "close"}
+_NO_TEXT = "is not percent-encoded UTF-8"
 _STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 _TOLD: tuple[tuple[type[BaseException], str, str], ...] = (
     (LineTooLong, "too_large", "its target or one of its headers is too long"),
@@ -58,18 +59,31 @@ def check_target(target: str) -> None:
     """Nothing, when a request's target says one thing only; decoding would replace what is not UTF-8.
 
     Raises:
-        ApiError: 400 for a percent sign that begins no byte, and for bytes that are not UTF-8.
+        ApiError: 400 for a percent sign that begins no byte, and for bytes that are not UTF-8, by the
+            parameters they are in.
     """
     if "%" not in target:
         return
+    path, _, query = target.partition("?")
+    problems = [] if _is_text(path) else [Problem("", f"the path {_NO_TEXT}")]
+    pairs = [pair.partition("=")[::2] for pair in query.split("&")]
+    problems += [Problem(unquote(name), _NO_TEXT) for name, value in pairs if not _is_text(name + value)]
+    if problems:
+        first = problems[0]
+        told = (
+            f"{first.field}: {first.message}"
+            if first.field
+            else f"The request cannot be read: {first.message}"
+        )
+        raise ApiError(400, "VALIDATION_ERROR", told, first_problems(problems))
+
+
+def _is_text(encoded: str) -> bool:
     try:
-        sound = _STRAY_PERCENT.search(target) is None and bool(unquote(target, errors="strict"))
+        unquote(encoded, errors="strict")
     except UnicodeDecodeError:
-        sound = False
-    if not sound:
-        message = "its target is not percent-encoded UTF-8"
-        problem = Problem("", message)
-        raise ApiError(400, "VALIDATION_ERROR", f"The request cannot be read: {message}", (problem,))
+        return False
+    return _STRAY_PERCENT.search(encoded) is None
 
 
 def refused_by_server(error: HTTPException) -> ApiError:

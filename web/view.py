@@ -172,8 +172,7 @@ class ApiView(View):
         handler = self._handlers.get(method)
         if handler is None:
             if method == hdrs.METH_OPTIONS and not self.operational and is_preflight(request.headers):
-                catalogue = self.engine.catalogue()
-                return Answer(b"", 204, preflight_headers(request.headers, catalogue, self._allow))
+                return self._preflight(request.headers)
             raise method_not_allowed(method, self._allow)
         if self.operational:
             return await handler(Call(request, own_id, _NOBODY, b""))
@@ -195,6 +194,11 @@ class ApiView(View):
             return await handler(call)
         except ElsewhereError as elsewhere:
             return await self._from_owner(request, call, elsewhere.partition)
+
+    def _preflight(self, headers: Headers) -> Answer:
+        if not self.engine.catalogue_ready():
+            raise not_ready("The catalogue is not read yet; retry.")
+        return Answer(b"", 204, preflight_headers(headers, self.engine.catalogue(), self._allow))
 
     async def _from_owner(self, request: web.Request, call: Call, partition: int) -> Answer:
         try:

@@ -25,7 +25,18 @@ def test_names_end_in_their_unit() -> None:
 
 def test_no_label_can_name_a_customer_or_grow_without_bound() -> None:
     used = {label for _, _, about in declared() for label in about.labels}
-    assert used <= {"topic", "partition", "reason", "route", "method", "status", "flow", "model", "outcome"}
+    assert used <= {
+        "topic",
+        "partition",
+        "reason",
+        "route",
+        "method",
+        "status",
+        "flow",
+        "model",
+        "outcome",
+        "bind",
+    }
 
 
 def test_every_metric_is_registered_under_its_fields_name() -> None:
