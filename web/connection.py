@@ -14,7 +14,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import structlog
 from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage
@@ -72,14 +72,15 @@ class Connection(RequestHandler):
         self._patience_s = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        # Not an instance of it: uvloop's own is none.
+        pipe = cast(asyncio.Transport, transport)
         refusal = self._door.refuse()
         if refusal is not None:
             self._force_close, self._manager = True, None
-            transport.write(refusal)
-            transport.close()
+            pipe.write(refusal)
+            pipe.close()
             return
-        self._pipe = transport
+        self._pipe = pipe
         self._head_since_s = self._loop.time()
         super().connection_made(transport)
 

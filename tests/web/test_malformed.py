@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from tests.web.harness import Client, Worker, running
 from tests.web.raw import RawAnswer, connect, exchange
@@ -96,6 +98,12 @@ READABLE = {
     "an upgrade": (b"GET /health HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade", 200),
     "an upgrade to HTTP/2": (b"GET /health HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade", 200),
 }
+
+
+@pytest.fixture(scope="module")
+def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
+    """The loop that workers run on, whose transports are not asyncio's; `test_fuzz_bytes` has the other."""
+    return uvloop.EventLoopPolicy()
 
 
 @pytest.fixture

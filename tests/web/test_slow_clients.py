@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from tests.web.harness import HEADERS, Client, Worker, running
 from tests.web.raw import PATIENCE_S, RawClient, connect
@@ -17,6 +18,12 @@ from tests.worker.harness import eventually
 SLOW = 60
 HEAD = b"POST /api/v1/events/ingest HTTP/1.1\r\nHost: x\r\nX-Tenant-Id: shop\r\nContent-Length: 2\r\n\r\n"
 HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
+    """The loop that workers run on, whose transports are not asyncio's; `test_fuzz_bytes` has the other."""
+    return uvloop.EventLoopPolicy()
 
 
 def counted(worker: Worker, name: str, label: str) -> float:
