@@ -14,6 +14,7 @@ import uvloop
 from tests.web.harness import HEADERS, Client, Worker, running
 from tests.web.raw import PATIENCE_S, RawClient, connect
 from tests.worker.harness import eventually
+from web.server import BoundedServer
 
 SLOW = 60
 HEAD = b"POST /api/v1/events/ingest HTTP/1.1\r\nHost: x\r\nX-Tenant-Id: shop\r\nContent-Length: 2\r\n\r\n"
@@ -138,9 +139,40 @@ async def test_who_does_not_read_the_answers_is_cut_and_others_answered(
             slow = [await _deaf(client) for _ in range(3)]
             cut = asyncio.ensure_future(_until_cut(worker, len(slow)))
             senders = [asyncio.create_task(_ask_on(raw)) for raw in slow]
-            assert await answered_throughout(client, cut)
-            for sender in senders:
-                await sender
+            try:
+                assert await answered_throughout(client, cut)
+                await cut
+            finally:
+                for sender in senders:
+                    sender.cancel()
+
+
+async def test_a_closed_connection_whose_last_bytes_nobody_reads_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.connection.READ_S", 0.3)
+    with running(tmp_path, keep_alive_ms=300) as worker:
+        async with worker.client() as client:
+            raw = await _deaf(client)
+            assert client.server.runner is not None
+            server = client.server.runner.server
+            assert isinstance(server, BoundedServer)
+
+            async def something_waits() -> bool:
+                raw.writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+                await raw.writer.drain()
+                await asyncio.sleep(0.02)
+                return any(one._pipe.get_write_buffer_size() for one in server.connections)
+
+            # Less than what pauses the server: it goes on, is done, and closes the idle connection.
+            await eventually(something_waits, PATIENCE_S, "bytes that the client does not take", 0)
+            await _until_cut(worker, 1)
+            await eventually(lambda: _none_open(server), PATIENCE_S, "the connection is gone")
+            raw.writer.close()
+
+
+async def _none_open(server: BoundedServer) -> bool:
+    return not server.connections
 
 
 async def _deaf(client: Client) -> RawClient:
