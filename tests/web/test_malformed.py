@@ -210,3 +210,14 @@ async def test_what_is_compressed_otherwise_than_said_is_400_without_a_stack(
     check(answers[0], 400)
     assert "Traceback" not in caplog.text
     assert not [one for one in caplog.records if one.exc_info]
+
+
+async def test_a_client_that_goes_before_it_is_asked_to_go_on_is_no_failure(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = await connect(client)
+    raw.writer.write(POST + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+    raw.writer.write_eof()
+    assert await raw.ended()
+    assert (await client.get("/health")).status == 200
+    assert "failed" not in "".join(capsys.readouterr())
