@@ -113,10 +113,15 @@ class Connection(RequestHandler):
         if pipe.is_closing() or self._paused:
             if not self._stuck_since_s:
                 self._stuck_since_s = now_s
-                self._patience_s = READ_S + pipe.get_write_buffer_size() / READ_BYTES_PER_S
+                self._patience_s = READ_S + self.unsent_bytes / READ_BYTES_PER_S
             return "slow_reader" if now_s - self._stuck_since_s > self._patience_s else None
         self._stuck_since_s = 0.0
         return "slow_head" if self._head_since_s and now_s - self._head_since_s > head_s else None
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What waits for the client to take it, beyond what the system holds."""
+        return 0 if self._pipe is None else self._pipe.get_write_buffer_size()
 
     def cut(self) -> None:
         """End the connection now, whatever waits to be sent."""
