@@ -96,7 +96,8 @@ class OffertideApp(faust.App):
             OSError: the data folder cannot be made, or the port is taken.
         """
         (self.settings.data_dir / self.settings.app_id).mkdir(parents=True, exist_ok=True)
-        probe_port(self.settings.web_host, self.settings.web_port)
+        for host, port in self.settings.binds:
+            probe_port(host, port)
         await wait_for_broker(self.settings)
         await ensure_topics(self.settings)
         await self.publisher.start()
@@ -288,7 +289,8 @@ async def run_worker(settings: Settings, *, supervised: bool = False) -> int:
         await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
-            log.info("worker started", url=settings.worker_url, broker=settings.broker)
+            ops = settings.binds[-1]
+            log.info("worker started", url=settings.worker_url, operations=ops, broker=settings.broker)
             crashed = asyncio.create_task(app.wait_until_stopped())
             await asyncio.wait([crashed, stopping], return_when=asyncio.FIRST_COMPLETED)
             crashed.cancel()

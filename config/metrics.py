@@ -105,6 +105,14 @@ class Metrics:
     ]
     http_in_flight: Annotated[Gauge, About("HTTP requests being served.")]
     http_overloaded_total: Annotated[Counter, About("HTTP requests refused, too many being in flight.")]
+    http_connections: Annotated[Gauge, About("Connections open to the HTTP server.", "bind")]
+    http_connections_refused_total: Annotated[
+        Counter, About("Connections refused, too many being open.", "bind")
+    ]
+    http_connections_cut_total: Annotated[
+        Counter, About("Connections cut, the client being too slow.", "reason")
+    ]
+    http_malformed_total: Annotated[Counter, About("Requests refused that are no sound HTTP.", "reason")]
     http_forwarded_total: Annotated[
         Counter, About("HTTP requests sent on to a partition's owner.", "outcome")
     ]

@@ -1,6 +1,7 @@
 """The settings of each of several workers on one machine, from the settings they share.
 
-1.  Worker i listens on the port + i, is advertised at its port + i, and keeps its stores in `worker-i`.
+1.  Worker i listens on the port + i, is advertised at its port + i, and keeps its stores in `worker-i`. So
+    it is with the port of operations, if they have one.
 2.  Everything else is each worker's own: n workers have n times the caches.
 """
 
@@ -31,6 +32,7 @@ def per_worker(settings: Settings, count: int) -> tuple[Settings, ...]:
         msgspec.structs.replace(
             settings,
             web_port=settings.web_port + number,
+            ops_port=None if settings.ops_port is None else settings.ops_port + number,
             data_dir=settings.data_dir / f"worker-{number}",
             advertised_url=_shifted(settings.advertised_url, number),
         )
@@ -39,11 +41,15 @@ def per_worker(settings: Settings, count: int) -> tuple[Settings, ...]:
 
 
 def _port_problems(settings: Settings, count: int) -> list[str]:
-    highest = _LAST_PORT - count + 1
-    if settings.web_port <= highest:
-        return []
+    highest, problems = _LAST_PORT - count + 1, []
     allowed = f"at most {highest} with {count} workers, each on the next port"
-    return [f"{PREFIX}WEB_PORT: {settings.web_port} given, allowed is {allowed}"]
+    for name, port in (("WEB_PORT", settings.web_port), ("OPS_PORT", settings.ops_port)):
+        if port is not None and port > highest:
+            problems.append(f"{PREFIX}{name}: {port} given, allowed is {allowed}")
+    if settings.ops_port is not None and abs(settings.ops_port - settings.web_port) < count:
+        apart = f"{count} or more from {PREFIX}WEB_PORT with {count} workers, each on the next port"
+        problems.append(f"{PREFIX}OPS_PORT: {settings.ops_port} given, allowed is {apart}")
+    return problems
 
 
 def _address_problems(settings: Settings, count: int) -> list[str]:

@@ -60,6 +60,16 @@ _RULES: tuple[_Rule, ...] = (
         ),
     ),
     _Rule(
+        ("ops_port", "web_port"),
+        lambda v: v["ops_port"] != v["web_port"],
+        lambda v: f"another port than {PREFIX}WEB_PORT",
+    ),
+    _Rule(
+        ("ops_host", "ops_port"),
+        lambda v: v["ops_host"] is None or v["ops_port"] is not None,
+        lambda v: f"none without {PREFIX}OPS_PORT",
+    ),
+    _Rule(
         ("idempotent_producer", "broker", "replicas"),
         lambda v: v["idempotent_producer"] or (v["replicas"] == 1 and _all_loopback(v["broker"])),
         lambda v: f"true unless {PREFIX}BROKER is the embedded broker (loopback) and {PREFIX}REPLICAS is 1",

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
 
+from config.http_settings import HttpSettings
 from config.setting_rules import contradictions
 from config.setting_types import (
     PREFIX,
@@ -60,7 +61,7 @@ def default_data_dir(env: Mapping[str, str]) -> Path:
     return Path(env.get("XDG_STATE_HOME") or home / ".local" / "state") / "offertide"
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(HttpSettings, frozen=True, kw_only=True):
     """One worker's settings; immutable, and consistent with one another once it exists.
 
     Built directly (tests, the demo) it checks only how fields agree; ``from_env`` checks each field too.
@@ -256,6 +257,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Where other workers reach this one, without a closing slash."""
         host_name = f"[{self.web_host}]" if ":" in self.web_host else self.web_host
         return self.advertised_url or f"http://{host_name}:{self.web_port}"
+
+    @property
+    def binds(self) -> tuple[tuple[str, int], ...]:
+        """Hosts and ports to listen on: the API's, then, if operations have one of their own, theirs."""
+        api = (self.web_host, self.web_port)
+        return (api,) if self.ops_port is None else (api, (self.ops_host or self.web_host, self.ops_port))
 
 
 @dataclass(frozen=True)

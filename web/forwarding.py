@@ -29,6 +29,7 @@ from config.settings import Settings
 from web.access import Caller
 from web.caller import REQUEST_ID
 from web.errors import ApiError, not_ready, overloaded, pending
+from web.outbound import is_worker_url, read_answer
 from web.vouching import VOUCHED, Voucher
 
 log = structlog.get_logger(__name__)
@@ -124,6 +125,10 @@ class Forwarder:
         if owner is None or owner == self._own_url or self._closed:
             self._total.labels("refused").inc()
             raise not_ready(f"Partition {partition} has no owner that is known here; retry.")
+        if not is_worker_url(owner):
+            self._total.labels("refused").inc()
+            log.error("an owner advertises what is no worker's URL", partition=partition)
+            raise not_ready(f"Partition {partition} has no owner that can be asked; retry.")
         if self._waiting[owner] >= self._limit_each or self._waiting.total() >= self._limit:
             self._total.labels("refused").inc()
             raise overloaded()
@@ -157,7 +162,7 @@ class Forwarder:
             async with self._kept_session().request(
                 request.method, url, data=body or None, headers=headers, allow_redirects=False
             ) as response:
-                answer = Forwarded(response.status, _passed_on(response.headers), await response.read())
+                answer = Forwarded(response.status, _passed_on(response.headers), await read_answer(response))
                 if request.method == hdrs.METH_HEAD and hdrs.CONTENT_LENGTH in response.headers:
                     answer.headers[hdrs.CONTENT_LENGTH] = response.headers[hdrs.CONTENT_LENGTH]
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
@@ -177,6 +182,7 @@ class Forwarder:
                 connector=aiohttp.TCPConnector(limit=0),
                 timeout=self._timeout,
                 auto_decompress=False,
+                trust_env=False,
                 skip_auto_headers=_ADDED,
                 cookie_jar=aiohttp.DummyCookieJar(),
             )

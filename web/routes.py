@@ -11,6 +11,7 @@ from web.auth import authenticator_of, voucher_of
 from web.bulk import BulkView
 from web.catalogue_documents import CatalogueExportView, CatalogueImportView
 from web.customers import CustomerView
+from web.driver import BoundedWeb
 from web.eligibility import EligibilityView
 from web.engine import Engine
 from web.entities import ENTITY_VIEWS
@@ -55,6 +56,9 @@ VIEWS: tuple[type[ApiView], ...] = (
     NotFoundView,
 )
 
+#: What is below is the API's; everything else is for operators.
+API_ROOT = "/api/"
+
 
 def mount(app: faust.App, engine: Engine) -> Forwarder:
     """Put all views into the app's web server, in place of Faust's own pages, which show customer data.
@@ -64,7 +68,8 @@ def mount(app: faust.App, engine: Engine) -> Forwarder:
     Raises:
         config.settings.SettingsError: callers are known by API keys, and there is no pepper.
     """
-    app.web.blueprints = BlueprintManager()
+    server = app.web = BoundedWeb(app, engine)
+    server.blueprints = BlueprintManager()
     traffic = Traffic(engine.settings.max_in_flight)
     voucher = voucher_of(engine)
     forwarder = Forwarder(engine.settings, engine.owners, engine.metrics, voucher)
@@ -75,5 +80,14 @@ def mount(app: faust.App, engine: Engine) -> Forwarder:
         "authenticator": authenticator_of(engine, voucher),
     }
     for view in VIEWS:
-        app.web.add_view(type(view.__name__, (view,), parts))
+        _place(server, type(view.__name__, (view,), parts))
     return forwarder
+
+
+def _place(server: BoundedWeb, view: type[ApiView]) -> None:
+    """Serve a view at the API's bind, the operations', or, which is for unknown paths only, at both."""
+    of_api = view.view_path.startswith(API_ROOT)
+    if of_api or server.operations is None or issubclass(view, NotFoundView):
+        server.add_view(view)
+    if not of_api and server.operations is not None:
+        server.add_operation(view)

@@ -13,9 +13,9 @@ from typing import Any, ClassVar, cast
 
 import msgspec
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 from faust.web import View
-from multidict import CIMultiDict, MultiMapping
+from multidict import MultiMapping
 
 from app.decision.tiers import Rate, WindowName, rate_of
 from tables.codec import MissingValueError
@@ -25,6 +25,7 @@ from web.access import Caller, Operation, Role, check_access
 from web.auth import Authenticator
 from web.body import read_body
 from web.caller import REQUEST_ID, Headers, request_id
+from web.cors import granted_headers, is_preflight, note_caller, preflight_headers
 from web.engine import Engine
 from web.errors import (
     NOT_READY,
@@ -36,10 +37,12 @@ from web.errors import (
     overloaded,
 )
 from web.forwarding import ElsewhereError, Forwarded, Forwarder, check_application
+from web.secure_headers import SECURE_HEADERS
 
 log = structlog.get_logger(__name__)
 
 JSON = "application/json"
+_NO_CONTENT = 204
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _KNOWN_METHODS = frozenset({*_METHODS, "HEAD", "OPTIONS"})
@@ -174,22 +177,14 @@ class ApiView(View):
         finally:
             traffic.in_flight -= 1
         self._count(request.method, answer.status, time.perf_counter() - started_s)
-        headers = CIMultiDict({REQUEST_ID: own_id})
-        if answer.status != 204:
-            headers["Content-Type"] = answer.content_type
-        if answer.headers:
-            headers.update(answer.headers)
-        if answer.status == 204:
-            del headers["Content-Type"]  # of nothing
-        response = web.Response(body=answer.body or None, status=answer.status, headers=headers)
-        if "Connection" in headers:
-            response.force_close()
-        return response
+        return to_response(answer, own_id, granted_headers(request))
 
     async def _answer(self, request: web.Request, own_id: str) -> Answer:
         method = request.method
         handler = self._handlers.get(method)
         if handler is None:
+            if method == hdrs.METH_OPTIONS and not self.operational and is_preflight(request.headers):
+                return self._preflight(request.headers)
             raise method_not_allowed(method, self._allow)
         if self.operational:
             return await handler(Call(request, own_id, _NOBODY, b""))
@@ -201,6 +196,7 @@ class ApiView(View):
             # Nobody is known before it is: keys are part of it.
             raise not_ready("The catalogue is not read yet; retry.")
         caller = self.authenticator.caller(request)
+        note_caller(request, self.engine.catalogue(), caller.tenant_id)
         if (rate := self._rate(caller)) is not None:
             await self.engine.limits.admit(caller.tenant_id, rate)
         check_access(caller, self._operations[method])
@@ -219,6 +215,11 @@ class ApiView(View):
             # The worker that sent it on counted it.
             return None
         return rate_of(self.engine.catalogue().tenant(caller.tenant_id).settings, self.window)
+
+    def _preflight(self, headers: Headers) -> Answer:
+        if not self.engine.catalogue_ready():
+            raise not_ready("The catalogue is not read yet; retry.")
+        return Answer(b"", 204, preflight_headers(headers, self.engine.catalogue(), self._allow))
 
     async def _from_owner(self, request: web.Request, call: Call, partition: int) -> Answer:
         try:
@@ -268,6 +269,26 @@ class NotFoundView(ApiView):
 def _refused(found: Forwarded) -> bool:
     """Whether the owner certainly did nothing: it moves or recovers."""
     return found.status == 503 and f'"code":"{NOT_READY}"'.encode() in found.body
+
+
+def to_response(answer: Answer, own_id: str, granted: Mapping[str, str] | None = None) -> web.Response:
+    """An answer on its way out, with the headers of every answer; those of its own replace them.
+
+    Args:
+        granted: headers that let a browser's page read it.
+    """
+    headers = SECURE_HEADERS.copy()
+    if answer.status != _NO_CONTENT:
+        headers[hdrs.CONTENT_TYPE] = answer.content_type
+    headers[REQUEST_ID] = own_id
+    if answer.headers:
+        headers.update(answer.headers)
+    if granted:
+        headers.update(granted)
+    response = web.Response(body=answer.body, status=answer.status, headers=headers)
+    if hdrs.CONNECTION in headers:
+        response.force_close()
+    return response
 
 
 def render(error: ApiError, own_id: str) -> Answer:

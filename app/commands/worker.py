@@ -74,11 +74,12 @@ def _obstacle(settings: Settings) -> str | None:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         return str(error)
-    try:
-        probe_port(settings.web_host, settings.web_port)
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        return f"port {settings.web_port} on {settings.web_host} cannot be used ({why})"
+    for host, port in settings.binds:
+        try:
+            probe_port(host, port)
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            return f"port {port} on {host} cannot be used ({why})"
     return None
 
 

@@ -32,6 +32,7 @@ from app.decision.experiments.compiled import compile_experiments
 from app.decision.flow import CompiledFlow, Surroundings
 from app.decision.index import EntityIndex, EntityKey
 from app.decision.metrics import CompiledMetric, compile_metric, countable
+from app.decision.origins import tenants_by_origin
 from app.decision.outcomes import OUTCOME_ALIASES, SYSTEM_OUTCOMES, canonical_event_type
 from app.decision.policies import SuppressionIndex, index_suppressions, suppressions_for
 from app.decision.policies.counting import CountingPolicies
@@ -219,7 +220,7 @@ class HeldKey(NamedTuple):
 class CatalogSnapshot:
     """Every tenant's catalogue as of one version. Immutable; swapped as a whole."""
 
-    __slots__ = ("_tenants", "api_keys", "quota_tenants", "trace_retention_ms", "version")
+    __slots__ = ("_tenants", "api_keys", "cors_origins", "quota_tenants", "trace_retention_ms", "version")
 
     def __init__(self, version: int = 0, tenants: Mapping[str, TenantCatalogue] | None = None) -> None:
         self.version = version
@@ -236,6 +237,10 @@ class CatalogSnapshot:
             tenant_id
             for tenant_id, tenant in self._tenants.items()
             if tenant.settings.quota_per_month is not None
+        )
+        #: The tenants that let pages of an origin call them, by origin.
+        self.cors_origins: Mapping[str, frozenset[str]] = tenants_by_origin(
+            {tenant_id: one.settings.cors_origins for tenant_id, one in self._tenants.items()}
         )
 
     def tenant(self, tenant_id: str) -> TenantCatalogue:

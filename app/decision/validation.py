@@ -35,6 +35,7 @@ from app.decision.experiments.checking import document_problems
 from app.decision.filters import compile_filter
 from app.decision.loading import load_struct
 from app.decision.metrics import compile_event_filter, countable
+from app.decision.origins import origin_problems
 from app.decision.outcomes import OUTCOME_ALIASES, SYSTEM_OUTCOMES
 from app.decision.policies import budget_problems, compile_policy, find_zone
 from app.decision.problems import Problem
@@ -99,6 +100,7 @@ def _settings(settings: TenantSettings) -> Iterator[Problem]:
             "rateLimitPerMin",
             f"has no effect on tier {settings.tier}, which sets the rate; leave it out or choose enterprise",
         )
+    yield from origin_problems(settings.cors_origins, "corsOrigins")
 
 
 def _model(model: Model) -> Iterator[Problem]:

@@ -27,7 +27,7 @@ def test_no_label_can_name_a_customer_or_grow_without_bound() -> None:
     used = {label for _, _, about in declared() for label in about.labels}
     # Tenants: those that have a quota.
     bounded = {"topic", "partition", "reason", "route", "method", "status", "flow", "model", "outcome"}
-    assert used <= bounded | {"tenant", "use", "window"}
+    assert used <= bounded | {"tenant", "use", "window", "bind"}
 
 
 def test_every_metric_is_registered_under_its_fields_name() -> None:

@@ -59,3 +59,26 @@ def test_ports_that_cannot_be_counted_on_are_refused(
         per_worker(settings, 2)
     for problem, begin in zip(caught.value.problems, blamed, strict=True):
         assert problem.startswith(begin)
+
+
+def test_each_has_its_own_port_for_operations() -> None:
+    workers = per_worker(Settings(web_port=8080, ops_port=9090), 3)
+    assert [one.ops_port for one in workers] == [9090, 9091, 9092]
+    assert [one.binds for one in workers] == [
+        (("127.0.0.1", 8080 + i), ("127.0.0.1", 9090 + i)) for i in range(3)
+    ]
+
+
+@pytest.mark.parametrize("ops_port", [8079, 8081, 8078, 8082])
+def test_ports_of_workers_that_would_meet_are_refused(ops_port: int) -> None:
+    settings = Settings(web_port=8080, ops_port=ops_port)
+    if abs(ops_port - 8080) >= 2:
+        assert len(per_worker(settings, 2)) == 2
+    with pytest.raises(SettingsError) as caught:
+        per_worker(settings, 3)
+    assert caught.value.problems[0].startswith(f"OFFERTIDE_OPS_PORT: {ops_port} given")
+
+
+def test_operations_past_the_last_port_are_refused() -> None:
+    with pytest.raises(SettingsError, match="OFFERTIDE_OPS_PORT: 65535 given, allowed is at most 65534"):
+        per_worker(Settings(ops_port=65_535), 2)

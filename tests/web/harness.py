@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -11,7 +12,6 @@ from typing import Any, Self, cast
 
 import faust
 from aiohttp.test_utils import TestClient, TestServer
-from faust.web.drivers.aiohttp import Web as WebServer
 
 from app.decision.catalogue import CatalogSnapshot
 from app.decision.validation import load_entity
@@ -27,10 +27,14 @@ from tables.scoreboard import Scoreboard
 from tables.standby import Standby
 from tables.store import PartitionStore, StoreMemory
 from tests.web.desk import MemoryDesk
+from web.driver import BoundedWeb
 from web.engine import Engine
 from web.limits import Limits
 from web.quota import Quota
 from web.routes import mount
+from web.server import BoundedRunner
+
+Client = TestClient[Any, Any]
 
 TENANT = "shop"
 NOW_MS = 1_800_000_000_000
@@ -90,6 +94,17 @@ def snapshot(entities: Mapping[str, Sequence[Mapping[str, Any]]] = ENTITIES) -> 
     return CatalogSnapshot().with_changes(TENANT, changes, 7)
 
 
+class _Running(TestServer):
+    """A worker's own server, bounds and all, on a free port."""
+
+    def __init__(self, runner: BoundedRunner) -> None:
+        super().__init__(runner.app)
+        self._bounded = runner
+
+    async def _make_runner(self, **kwargs: Any) -> BoundedRunner:
+        return self._bounded
+
+
 class Worker:
     """An engine with its stores in a folder; catalogue, clock and readiness can be set."""
 
@@ -110,6 +125,8 @@ class Worker:
         self.now_ms = NOW_MS
         self.owners: dict[int, str] = {}
         self.standbys: dict[int, Standby | None] = {}
+        #: A client of the operations, when the settings give them a bind of their own.
+        self.operations: Client | None = None
         self._memory = StoreMemory(8 << 20, 8 << 20)
         self._stores: list[PartitionStore] = []
         self.limits = Limits(self.settings, self.metrics, clock_s=lambda: self.now_ms / 1000)
@@ -186,12 +203,12 @@ class Worker:
         )
         forwarder = mount(app, self.engine)
         app.web.init_server()
-        async with TestClient(TestServer(cast(WebServer, app.web).web_app)) as client:
-            yield client
+        api, *operations = cast(BoundedWeb, app.web).runners
+        async with contextlib.AsyncExitStack() as stack:
+            for runner in operations:
+                self.operations = await stack.enter_async_context(TestClient(_Running(runner)))
+            yield await stack.enter_async_context(TestClient(_Running(api)))
         await forwarder.close()
-
-
-Client = TestClient[Any, Any]
 
 
 @contextmanager

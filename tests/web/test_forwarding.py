@@ -19,6 +19,7 @@ from tests.web.harness import HEADERS, PARTITIONS, Client, Worker, running
 from web.access import Caller, Role
 from web.errors import ApiError
 from web.forwarding import Forwarder
+from web.outbound import is_worker_url
 
 RESPONSE = {"customerId": "ann", "offerId": "vinyl", "outcomeType": "click"}
 
@@ -265,3 +266,76 @@ async def test_a_closed_forwarder_sends_nothing(other: Worker, asked: Client) ->
     with pytest.raises(ApiError) as refused:
         await forwarder.forward(request, b"", "r", 0, Caller("shop", Role.VIEWER, frozenset(), "test"))
     assert refused.value.code == "NOT_READY"
+
+
+async def test_an_answer_that_is_too_large_is_not_read_on(
+    other: Worker, asked: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.outbound.ANSWER_LIMIT_BYTES", 10_000)
+
+    async def larger(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        if request.query:
+            response.content_length = 10_001
+        await response.prepare(request)
+        await response.write(b"x" * 10_001)
+        return response
+
+    async def fitting(request: web.Request) -> web.Response:
+        return web.Response(body=b"x" * 10_000)
+
+    for method, code in (("GET", "NOT_READY"), ("PUT", "PENDING")):
+        for query in ("", "?announced=1"):
+            async with _answering(other, larger):
+                body: dict[str, str] | None = {} if method == "PUT" else None
+                path = f"/api/v1/customers/ann{query}"
+                response = await asked.request(method, path, json=body, headers=HEADERS)
+                assert (response.status, (await response.json())["code"]) == (503, code)
+    async with _answering(other, fitting):
+        response = await asked.get("/api/v1/customers/ann", headers=HEADERS)
+        assert len(await response.read()) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("url", "sound"),
+    [
+        ("http://127.0.0.1:8080", True),
+        ("https://worker-1.example", True),
+        ("http://[::1]:8080", True),
+        ("http://me:secret@127.0.0.1:8080", False),
+        ("http://me@127.0.0.1:8080", False),
+        ("ftp://127.0.0.1:8080", False),
+        ("file:///etc/passwd", False),
+        ("//127.0.0.1:8080", False),
+        ("http://127.0.0.1:8080/path", False),
+        ("http://127.0.0.1:8080?x", False),
+        ("http://127.0.0.1:99999", False),
+        ("http://127.0.0.1:0", False),
+        ("http://127.0.0.1:8080\r\nX: y", False),
+        ("http://", False),
+        ("", False),
+    ],
+)
+def test_who_is_asked_is_a_host_and_a_port_and_nothing_more(url: str, sound: bool) -> None:
+    assert is_worker_url(url) is sound
+
+
+async def test_an_owner_with_a_strange_address_is_not_asked(other: Worker, asked: Client) -> None:
+    async def never(request: web.Request) -> web.Response:
+        raise AssertionError("was asked")
+
+    async with _answering(other, never):
+        other.owners = {n: url.replace("//", "//me:secret@") for n, url in other.owners.items()}
+        response = await asked.post("/api/v1/respond", json=RESPONSE, headers=HEADERS)
+        text = await response.text()
+        assert (response.status, "NOT_READY" in text, "secret" in text) == (503, True, False)
+
+
+async def test_no_proxy_is_taken_from_the_environment(
+    asked: Client, owner: tuple[Worker, Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, _ = owner
+    worker.know("ann")
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert (await asked.get("/api/v1/customers/ann", headers=HEADERS)).status == 200

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,18 +17,29 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from tests.web.harness import HEADERS, Client, Worker, running
+from web.routes import VIEWS
 
-PATHS = (
-    ("POST", "/api/v1/recommend"),
-    ("POST", "/api/v1/respond"),
-    ("POST", "/api/v1/capture"),
-    ("POST", "/api/v1/events/ingest"),
-    ("POST", "/api/v1/simulate"),
-    ("PUT", "/api/v1/customers/ann"),
-    ("PATCH", "/api/v1/customers/ann"),
+
+def filled(path: str) -> str:
+    """A view's path with something that is there, or might be, for each of its variables."""
+    return re.sub(r"\{[^}:]+(?::[^}]+)?\}", "ann", path)
+
+
+#: Every method of every path that takes a body: a view that is added is here by itself.
+PATHS = tuple(
+    (method, filled(view.view_path))
+    for view in VIEWS
+    for method, operation in view.operations.items()
+    if method in ("POST", "PUT", "PATCH") and "application/json" in operation.body_types
+)
+#: Every path that is read, with the parameters it says it takes.
+READ = tuple(
+    (filled(view.view_path), tuple(one.name for one in view.operations["GET"].parameters))
+    for view in VIEWS
+    if "GET" in view.operations
 )
 #: What a request can come to here: Kafka is never there.
-STATUSES = {200, 400, 404, 413, 415, 503}
+STATUSES = {200, 201, 202, 400, 404, 409, 413, 415, 503}
 
 NAMES = st.sampled_from(
     [
@@ -103,6 +116,72 @@ def served() -> Iterator[Served]:
         made.close()
 
 
+#: JSON that is almost sound, or sound and strange.
+STRANGE = st.sampled_from(
+    [
+        *(
+            b"NaN",
+            b"Infinity",
+            b"-Infinity",
+            b"-",
+            b"01",
+            b"1e999",
+            b"-0",
+            b"9" * 4_000,
+            b"0." + b"1" * 4_000,
+        ),
+        *(
+            b'"\\ud800"',
+            b'"\\udc00\\ud800"',
+            b'"\\u0000"',
+            b'"\\x"',
+            b'"\xff"',
+            b'"\xed\xa0\x80"',
+            b'"a',
+            b"'a'",
+        ),
+        *(
+            b"[" * 70 + b"]" * 70,
+            b'{"x":' * 70 + b"1" + b"}" * 70,
+            b"[" * 20_000,
+            b"[" + b"1," * 9_999 + b"1]",
+        ),
+        *(
+            b"{" + b",".join(b'"k%d":1' % i for i in range(2_000)) + b"}",
+            b'{"a":1,"a":2}',
+            b'{"a":{"b":1,"b":1}}',
+        ),
+        *(
+            b"1 2",
+            b"{}{}",
+            b"/**/1",
+            b"1,",
+            b"[1,]",
+            b'{"a":1,}',
+            b"{1:2}",
+            b"True",
+            b"\xef\xbb\xbf1",
+            b"\x00",
+            b"",
+        ),
+    ]
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """A plausible body of which some values are strange, or some bytes others."""
+    fields = draw(
+        st.lists(st.tuples(NAMES, STRANGE | VALUES.map(lambda one: json.dumps(one).encode())), max_size=6)
+    )
+    fields.append(("customerId", draw(st.just(b'"ann"') | STRANGE)))
+    body = b"{" + b",".join(b'"%s":%s' % (name.encode(), value) for name, value in fields) + b"}"
+    if draw(st.booleans()):
+        return body
+    at = draw(st.integers(0, len(body)))
+    return body[:at] + draw(st.binary(max_size=3)) + body[at + draw(st.integers(0, 3)) :]
+
+
 def check(served: Served, method: str, path: str, body: bytes) -> None:
     status, answer = served.answer(
         method, path, data=body, headers={**HEADERS, "Content-Type": "application/json"}
@@ -116,7 +195,7 @@ def check(served: Served, method: str, path: str, body: bytes) -> None:
 
 @pytest.mark.parametrize(("method", "path"), PATHS)
 @FUZZ
-@given(body=st.binary(max_size=200) | BODIES | KNOWN)
+@given(body=st.binary(max_size=200) | BODIES | KNOWN | mutated())
 def test_any_body_gets_a_documented_answer(served: Served, method: str, path: str, body: bytes) -> None:
     check(served, method, path, body)
 
@@ -142,24 +221,62 @@ def test_any_overrides_get_a_documented_answer(served: Served, overrides: object
     check(served, "POST", "/api/v1/simulate", body)
 
 
+#: What a query's values can be, percent-encoded or not.
+RAW_VALUES = (
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=20).map(quote)
+    | LEAVES.map(lambda one: quote(str(one), errors="replace"))
+    | st.binary(max_size=8).map(quote)
+    | st.sampled_from(["%", "%zz", "%00", "%ff", "%ED%A0%80", "+", "&", "=", ";", "#", "[]", "%2", "9" * 400])
+)
+
+
+@pytest.mark.parametrize(("path", "names"), READ)
+@FUZZ
+@given(data=st.data())
+def test_any_query_gets_a_documented_answer(
+    served: Served, path: str, names: tuple[str, ...], data: st.DataObject
+) -> None:
+    known = st.sampled_from([*names, "limit", "offset", "x"])
+    pairs = data.draw(st.lists(st.tuples(known, RAW_VALUES), max_size=5))
+    target = path + "?" + "&".join(f"{name}={value}" for name, value in pairs)
+    status, answer = served.answer("GET", URL(target, encoded=True), headers=HEADERS)
+    assert status in (200, 400, 404, 503), answer
+
+
 @FUZZ
 @given(
-    query=st.dictionaries(
-        st.sampled_from(
-            ["limit", "offset", "customerId", "channel", "placement", "decisionFlowId", "offerId"]
-        ),
-        st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | LEAVES.map(str),
-    )
+    tail=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300).map(quote) | RAW_VALUES
 )
-def test_any_query_gets_a_documented_answer(served: Served, query: dict[str, str]) -> None:
-    for path in ("/api/v1/decision-traces", "/api/v1/customers/ann/eligibility"):
-        status, _ = served.answer("GET", URL(path).with_query(query), headers=HEADERS)
-        assert status in (200, 400, 404)
+def test_any_path_gets_a_documented_answer(served: Served, tail: str) -> None:
+    tail = re.sub("[?#/&]", "", tail)
+    for prefix in ("/api/v1/customers/", "/api/v1/decision-traces/", "/api/v1/experiments/", "/"):
+        status, _ = served.answer("GET", URL(prefix + tail, encoded=True), headers=HEADERS)
+        assert status in (200, 400, 404, 405, 503)
 
 
 @FUZZ
-@given(tail=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300))
-def test_any_path_gets_a_documented_answer(served: Served, tail: str) -> None:
-    for prefix in ("/api/v1/customers/", "/api/v1/decision-traces/", "/"):
-        status, _ = served.answer("GET", URL(prefix).joinpath(tail.replace("/", "%2F")), headers=HEADERS)
-        assert status in (200, 400, 404, 405)
+@given(
+    headers=st.dictionaries(
+        st.sampled_from(
+            [
+                *(
+                    "X-Tenant-Id",
+                    "X-API-Key",
+                    "Authorization",
+                    "X-Request-Id",
+                    "Content-Type",
+                    "Content-Encoding",
+                ),
+                *("Idempotency-Key", "If-Match", "Origin", "Accept", "X-Requested-With", "Cookie", "Range"),
+                *("X-Offertide-Forwarded-By", "X-Offertide-Vouched", "Access-Control-Request-Method"),
+            ]
+        ),
+        st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=300)
+        | st.sampled_from(["shop", "Bearer ", "bearer otk_", "gzip", "br", "a/b; c=d", "*", "offertide x"]),
+    ),
+    method=st.sampled_from(["GET", "PUT", "OPTIONS", "DELETE"]),
+)
+def test_any_headers_get_a_documented_answer(served: Served, headers: dict[str, str], method: str) -> None:
+    body = b'{"attributes": {}}' if method == "PUT" else None
+    status, answer = served.answer(method, "/api/v1/customers/ann", headers=headers, data=body)
+    assert status in STATUSES | {202, 401, 403, 405}, answer

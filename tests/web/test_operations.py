@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from app.child import free_ports
 from tables.partition import Phase
-from tests.web.harness import HEADERS, NOW_MS, PARTITIONS, Client, Worker
+from tests.web.harness import HEADERS, NOW_MS, PARTITIONS, Client, Worker, running
+from tests.web.raw import connect
+from web.view import Answer, to_response
 
 
 async def test_ready_when_the_catalogue_and_every_owned_partition_are(client: Client) -> None:
@@ -117,3 +120,64 @@ async def test_health_says_that_the_process_is_alive(client: Client) -> None:
     response = await client.get("/health")
     assert (response.status, await response.json()) == (200, {"status": "alive"})
     assert (await client.head("/health")).status == 200
+
+
+async def test_operations_with_a_bind_of_their_own_are_there_and_nowhere_else(tmp_path: Path) -> None:
+    with running(tmp_path, ops_port=free_ports(1)[0]) as worker:
+        async with worker.client() as api:
+            operations = worker.operations
+            assert operations is not None
+            for path in ("/health", "/ready", "/metrics"):
+                assert (await operations.get(path)).status == 200
+                hidden = await api.get(path)
+                assert (hidden.status, (await hidden.json())["code"]) == (404, "NOT_FOUND")
+            for path in ("/api/v1/topology", "/api/v1/recommend", "/nothing"):
+                assert (await operations.get(path, headers=HEADERS)).status == 404
+            assert (await operations.post("/health")).status == 405
+            worker.owners = dict.fromkeys(range(PARTITIONS), "http://127.0.0.1:1")
+            assert (await api.get("/api/v1/topology", headers=HEADERS)).status == 200
+
+
+async def test_operations_on_their_own_bind_answer_when_the_api_is_full(tmp_path: Path) -> None:
+    with running(tmp_path, ops_port=free_ports(1)[0], max_connections=10) as worker:
+        async with worker.client() as api:
+            full = [await connect(api) for _ in range(10)]
+            assert [one.status for one in await (await connect(api)).answers()] == [503]
+            assert worker.operations is not None
+            assert (await worker.operations.get("/health")).status == 200
+            for raw in full:
+                await raw.close()
+
+
+async def test_the_topology_is_for_callers_that_say_who_they_are(client: Client) -> None:
+    response = await client.get("/api/v1/topology")
+    assert (response.status, (await response.json())["code"]) == (401, "UNAUTHORIZED")
+
+
+async def test_every_answer_says_that_it_is_data_and_not_which_server_gave_it(client: Client) -> None:
+    for method, path in (
+        ("GET", "/health"),
+        ("GET", "/metrics"),
+        ("GET", "/nothing"),
+        ("PUT", "/health"),
+        ("POST", "/api/v1/recommend"),
+        ("GET", "/api/v1/customers/nobody"),
+    ):
+        headers = (await client.request(method, path, headers=HEADERS)).headers
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Cache-Control"] == "no-store"
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert headers["X-Frame-Options"] == "DENY"
+        assert headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+        assert headers["Server"] == "offertide"
+        assert "Access-Control-Allow-Origin" not in headers
+
+
+def test_what_an_answer_says_itself_replaces_the_headers_of_every_answer() -> None:
+    page = Answer(b"<p>", 200, {"Content-Security-Policy": "default-src 'self'"}, "text/html; charset=utf-8")
+    headers = to_response(page, "mine").headers
+    assert headers.getall("Content-Security-Policy") == ["default-src 'self'"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert (
+        to_response(Answer(b"{}"), "mine").headers["Content-Security-Policy"].startswith("default-src 'none'")
+    )
