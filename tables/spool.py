@@ -88,6 +88,11 @@ class Spool:
     def is_open(self) -> bool:
         return self._files is not None
 
+    @property
+    def begin(self) -> Position:
+        """Where the first window begins: what is before it is published."""
+        return self._opened().begin
+
     async def open(self) -> None:
         """Take the folder and find what an earlier life has left. Nothing happens when it is open.
 

@@ -1,11 +1,11 @@
-"""The spool's folder: segment files, the mark of what is published, and the lock. Blocking; one thread uses it.
+"""The spool's folder: segment files, the mark of what is published, and the lock. Blocking, for one thread.
 
 Rules:
 
 1.  A record is there once `append` has returned: written, and flushed to the disk. What a failed write left
     is cut off before anything else is appended, so that only a crash leaves half a record, at the very end.
 2.  Segments are numbered and never reused. One that is published whole is deleted; within one, the file
-    `mark` says how far (replaced atomically, flushed). Whatever lies behind a mark may be published again.
+    `mark` says how far. Whatever lies behind a mark may be published again.
 3.  Damage is copied to `set-aside/` and said loudly before the mark passes it. Nothing is dropped silently.
 4.  One process at a time, held by a lock that ends with the process.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ import msgspec
 import structlog
 from filelock import FileLock, Timeout
 
-from tables.spool_mark import START, Position, flush_folder, read_mark, write_all, write_mark
+from tables.spool_mark import START, Mark, Position, flush_folder, write_all
 from tables.spool_records import Piece, Spooled, pieces
 
 log = structlog.get_logger(__name__)
@@ -53,6 +54,7 @@ class SpoolFiles:
         self._folder = folder
         self._segment_bytes = segment_bytes
         self._lock = FileLock(folder / "lock", thread_local=False)
+        self._mark = Mark(folder)
         #: Bytes of each segment that hold records, by number, oldest first.
         self._sizes: dict[int, int] = {}
         self._next = 1
@@ -144,7 +146,7 @@ class SpoolFiles:
         """
         with self._failing("marked"):
             if end.offset < self._sizes.get(end.segment, 0):
-                write_mark(self._folder, end)
+                self._mark.write(end)
             gone = [number for number, size in self._sizes.items() if Position(number, size) <= end]
             for number in gone:
                 if self._written is not None and number == next(reversed(self._sizes)):
@@ -163,7 +165,7 @@ class SpoolFiles:
         self._lock.release()
 
     def _find(self) -> None:
-        marked = read_mark(self._folder)
+        marked = self._mark.read()
         self._sizes = {number: self._path(number).stat().st_size for number in self._numbers()}
         self._next = max([marked.segment, *self._sizes]) + 1
         for number in [number for number in self._sizes if number < marked.segment]:
@@ -184,11 +186,10 @@ class SpoolFiles:
 
     def _cut(self, number: int) -> None:
         """Cut off what the newest segment ends with, when it is no record: nobody was told it is there."""
-        last = None
-        for last in pieces(self._bytes(number)):
-            pass
-        if last is None or last.record is not None:
+        ended = deque(pieces(self._bytes(number)), maxlen=1)
+        if not ended or ended[0].record is not None:
             return
+        last = ended[0]
         log.warning(
             "the spool ended in a record that a crash left half-written; it is cut off",
             segment=str(self._path(number)),

@@ -1,6 +1,8 @@
 """How far the spool is published, kept on disk; and writes that are on the disk when they return.
 
-The mark is one line: segment, offset and the CRC-32 of both. It is replaced as a whole.
+The file `mark` has two places, a page each, written in turns: segment, offset and the CRC-32 of both. The
+higher one that is whole counts, so a crash leaves the one before. It is written in place: a disk that is full
+must not keep the spool from being emptied.
 """
 
 from __future__ import annotations
@@ -14,6 +16,9 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
+_PLACE_BYTES = 4_096
+_PLACES = 2
+
 
 class Position(msgspec.Struct, frozen=True, order=True):
     """A place between two records: `offset` bytes into a segment."""
@@ -26,40 +31,64 @@ class Position(msgspec.Struct, frozen=True, order=True):
 START = Position(0, 0)
 
 
-def write_mark(folder: Path, position: Position) -> None:
-    """Replace the mark.
+class Mark:
+    """The file in a folder; made if it is not there."""
 
-    Raises:
-        OSError: the old one holds, or the new one.
-    """
-    text = f"{position.segment} {position.offset}".encode()
-    new = folder / "mark.new"
-    with new.open("wb") as file:
-        file.write(b"%s %08x\n" % (text, zlib.crc32(text)))
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(folder / "mark")
-    flush_folder(folder)
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "mark"
+        self._turn = 0
+
+    def read(self) -> Position:
+        """The position; `START` when there is none, or none that can be trusted.
+
+        Raises:
+            OSError: it cannot be read, or made.
+        """
+        content = self._path.read_bytes() if self._path.exists() else b""
+        if len(content) < _PLACES * _PLACE_BYTES:
+            self._make()
+        places = [content[at : at + _PLACE_BYTES].strip(b"\0") for at in (0, _PLACE_BYTES)]
+        found = [_position(place) for place in places]
+        if any(places) and not any(found):
+            log.error(
+                "the spool's mark is damaged: its oldest segment is published again", mark=str(self._path)
+            )
+        best = max(position or START for position in found)
+        self._turn = 1 if found[0] == best else 0
+        return best
+
+    def write(self, position: Position) -> None:
+        """Replace the position by a later one.
+
+        Raises:
+            OSError: the old one holds, or the new one.
+        """
+        text = f"{position.segment} {position.offset}".encode()
+        descriptor = os.open(self._path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+        try:
+            os.lseek(descriptor, self._turn * _PLACE_BYTES, os.SEEK_SET)
+            line = b"%s %08x\n" % (text, zlib.crc32(text))
+            write_all(descriptor, line.ljust(64, b"\0"))
+        finally:
+            os.close(descriptor)
+        self._turn = 1 - self._turn
+
+    def _make(self) -> None:
+        with self._path.open("wb") as file:
+            file.write(bytes(_PLACES * _PLACE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        flush_folder(self._path.parent)
 
 
-def read_mark(folder: Path) -> Position:
-    """The mark; `START` when there is none, or none that can be trusted.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    path = folder / "mark"
-    if not path.exists():
-        return START
-    content = path.read_bytes()
-    text, _, checksum = content.strip().rpartition(b" ")
+def _position(place: bytes) -> Position | None:
+    text, _, checksum = place.partition(b"\n")[0].rpartition(b" ")
     try:
         if int(checksum, 16) == zlib.crc32(text):
             return Position(*map(int, text.split(b" ")))
     except (ValueError, TypeError):
-        pass
-    log.error("the spool's mark is damaged: what its oldest segment holds is published again", path=str(path))
-    return START
+        return None
+    return None
 
 
 def write_all(descriptor: int, data: bytes) -> None:
