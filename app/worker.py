@@ -39,6 +39,8 @@ from config.topics import SOURCE_TOPICS, TABLE, changelog_topic, topic_names
 from tables.partitions import Partitions
 from tables.publisher import Publisher
 from tables.scoreboard import Scoreboard
+from tables.spool import Spool
+from tables.spool_publisher import SpoolPublisher, open_or_say
 from web.engine import Engine
 from web.forwarding import Forwarder
 from web.routes import mount
@@ -65,6 +67,8 @@ class OffertideApp(faust.App):
     host: Host
     partitions: Partitions
     forwarder: Forwarder
+    spool: Spool
+    spool_publisher: SpoolPublisher
     metrics: Metrics
     settings: Settings
 
@@ -85,6 +89,9 @@ class OffertideApp(faust.App):
         await wait_for_broker(self.settings)
         await ensure_topics(self.settings)
         await self.publisher.start()
+        # Before anything can be ingested: what an earlier life left goes first.
+        await open_or_say(self.spool)
+        self.spool_publisher.start()
         await self.catalogue.start()
         await self.scores.start()
         await self.start()
@@ -94,6 +101,8 @@ class OffertideApp(faust.App):
         # First: a request that waits for an owner that hangs would hold up the web server's end.
         await self.forwarder.close()
         await self.stop()
+        await self.spool_publisher.stop()
+        await self.spool.close()
         await self.scores.stop()
         await self.catalogue.stop()
         await self.publisher.stop()
@@ -126,6 +135,10 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideA
     app = OffertideApp(settings.app_id, **faust_settings(settings), TableManager=table_manager(host))
     app.settings, app.metrics, app.partitions = settings, metrics, partitions
     app.publisher, app.catalogue, app.host = publisher, catalogue, host
+    app.spool = Spool(
+        settings.data_dir / settings.app_id / "spool", settings.spool_limit_bytes, _now_ms, metrics
+    )
+    app.spool_publisher = SpoolPublisher(app.spool, publisher, settings.partitions, metrics)
     app.scoreboard, app.scores = scoreboard, ScoreboardReader(settings, scoreboard, metrics)
     app.consumer_options = _consumer_options(app, names, membership)
     host.source = ConsumerSource(app, names, membership)
@@ -168,12 +181,17 @@ def _engine(app: OffertideApp, membership: Membership, origin_id: str) -> Engine
         scoreboard=app.scoreboard,
         lease_holds=membership.holds,
         standbys=app.host.standbys.copies,
+        spool=app.spool,
         owners=Owners(app, changelog_topic(app.settings.app_id)),
         metrics=app.metrics,
         origin_id=origin_id,
-        clock_ms=lambda: time.time_ns() // 1_000_000,
+        clock_ms=_now_ms,
         chance=lambda: secrets.token_hex(6),
     )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def faust_settings(settings: Settings) -> dict[str, Any]:

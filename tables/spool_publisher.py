@@ -35,6 +35,14 @@ _PATIENCE_S = 2.0
 _Group = list[Derived]
 
 
+async def open_or_say(spool: Spool) -> None:
+    """Open the spool, or log why not: `SpoolPublisher` tries on, and Kafka may take all."""
+    try:
+        await spool.open()
+    except SpoolError as error:
+        log.error("the spool cannot be used, trying again", error=str(error))
+
+
 class SpoolPublisher:
     """The task beside a spool.
 

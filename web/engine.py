@@ -13,6 +13,7 @@ from tables.key_uses import KeyUses
 from tables.partitions import Partitions
 from tables.publisher import Publisher
 from tables.scoreboard import Scoreboard
+from tables.spool import Spool
 from tables.standby import Standby
 from web.latency_budgets import LatencyBudgets
 
@@ -25,7 +26,7 @@ class Engine:
     12 fresh hexadecimal digits; `lease_holds` says whether the group counts this worker as a member for sure,
     so that its state may be answered from; `owners` is the worker URL of each partition, as the group has it;
     `standbys` are the partitions copied here, None for a copy that is not open now; `scoreboard` is what is
-    known across customers; `key_uses` is when API keys were used;
+    known across customers; `spool` keeps what Kafka does not take; `key_uses` is when API keys were used;
     `latency_budgets` are the overruns of this worker's flows, `breakers` those of its models.
     """
 
@@ -38,6 +39,7 @@ class Engine:
     lease_holds: Callable[[], bool]
     owners: Callable[[], Mapping[int, str]]
     standbys: Callable[[], Mapping[int, Standby | None]]
+    spool: Spool
     metrics: Metrics
     origin_id: str
     clock_ms: Callable[[], int]

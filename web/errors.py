@@ -22,6 +22,9 @@ RETRY_AFTER_S = 1
 #: The code of a request of which nothing was done, its partition or the catalogue not being ready.
 NOT_READY = "NOT_READY"
 
+#: The code of a request whose record is or may be on Kafka.
+PENDING = "PENDING"
+
 
 class ApiError(Exception):
     """A request's failure as the caller is told it. `problems` names every bad field."""
@@ -106,7 +109,7 @@ def overloaded() -> ApiError:
 
 
 def pending(message: str) -> ApiError:
-    return _retryable("PENDING", message)
+    return _retryable(PENDING, message)
 
 
 def _retryable(code: str, message: str) -> ApiError:

@@ -9,6 +9,7 @@ from web.auth import authenticator_of, voucher_of
 from web.customers import CustomerView
 from web.eligibility import EligibilityView
 from web.engine import Engine
+from web.events import EventsView
 from web.experiments import ExperimentResultsView
 from web.forwarding import Forwarder
 from web.ingest import IngestView
@@ -25,6 +26,7 @@ VIEWS: tuple[type[ApiView], ...] = (
     RespondView,
     CaptureView,
     IngestView,
+    EventsView,
     CustomerView,
     EligibilityView,
     TraceView,

@@ -23,6 +23,7 @@ from tables.partitions import Partitions
 from tables.publisher import Publisher
 from tables.routing import partition_of
 from tables.scoreboard import Scoreboard
+from tables.spool import Spool
 from tables.standby import Standby
 from tables.store import PartitionStore, StoreMemory
 from web.engine import Engine
@@ -107,6 +108,9 @@ class Worker:
         self.standbys: dict[int, Standby | None] = {}
         self._memory = StoreMemory(8 << 20, 8 << 20)
         self._stores: list[PartitionStore] = []
+        self.spool = Spool(
+            folder / "spool", self.settings.spool_limit_bytes, lambda: self.now_ms, self.metrics
+        )
         chances = itertools.count(1)
         self.engine = Engine(
             settings=self.settings,
@@ -118,6 +122,7 @@ class Worker:
             lease_holds=lambda: self.leased,
             owners=lambda: self.owners,
             standbys=lambda: self.standbys,
+            spool=self.spool,
             metrics=self.metrics,
             origin_id="0123456789abcdef",
             clock_ms=lambda: self.now_ms,
@@ -161,9 +166,11 @@ class Worker:
         )
         forwarder = mount(app, self.engine)
         app.web.init_server()
+        await self.spool.open()
         async with TestClient(TestServer(cast(WebServer, app.web).web_app)) as client:
             yield client
         await forwarder.close()
+        await self.spool.close()
 
 
 Client = TestClient[Any, Any]
