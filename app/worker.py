@@ -47,6 +47,8 @@ from tables.key_uses import KeyUses
 from tables.partitions import Partitions
 from tables.publisher import Publisher
 from tables.scoreboard import Scoreboard
+from tables.spool import Spool
+from tables.spool_publisher import SpoolPublisher, open_or_say
 from web.engine import Engine
 from web.forwarding import Forwarder
 from web.limits import Limits
@@ -80,6 +82,8 @@ class OffertideApp(faust.App):
     forwarder: Forwarder
     key_uses: KeyUseTeller
     limits: Limits
+    spool: Spool
+    spool_publisher: SpoolPublisher
     metrics: Metrics
     settings: Settings
 
@@ -101,6 +105,9 @@ class OffertideApp(faust.App):
         await wait_for_broker(self.settings)
         await ensure_topics(self.settings)
         await self.publisher.start()
+        # Before anything can be ingested: what an earlier life left goes first.
+        await open_or_say(self.spool)
+        self.spool_publisher.start()
         await self.catalogue.start()
         await self.scores.start()
         self.key_uses.start()
@@ -113,6 +120,8 @@ class OffertideApp(faust.App):
         # First: a request that waits for an owner that hangs would hold up the web server's end.
         await self.forwarder.close()
         await self.stop()
+        await self.spool_publisher.stop()
+        await self.spool.close()
         await self.key_uses.stop()
         await self.limits.stop()
         await self.scores.stop()
@@ -153,6 +162,10 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> OffertideA
     app.key_uses = KeyUseTeller(key_uses, publisher)
     app.desk, app.audit_index = CatalogueDesk(settings, catalogue, metrics), AuditIndex()
     app.audit = AuditReader(settings, app.audit_index, metrics)
+    app.spool = Spool(
+        settings.data_dir / settings.app_id / "spool", settings.spool_limit_bytes, _now_ms, metrics
+    )
+    app.spool_publisher = SpoolPublisher(app.spool, publisher, settings.partitions, metrics)
     app.scoreboard, app.scores = scoreboard, ScoreboardReader(settings, scoreboard, metrics)
     app.consumer_options = _consumer_options(app, names, membership)
     host.source = ConsumerSource(app, names, membership)
@@ -198,6 +211,7 @@ def _engine(app: OffertideApp, membership: Membership, origin_id: str) -> Engine
         scoreboard=app.scoreboard,
         lease_holds=membership.holds,
         standbys=app.host.standbys.copies,
+        spool=app.spool,
         owners=Owners(app, changelog_topic(app.settings.app_id)),
         key_uses=app.key_uses.uses,
         metrics=app.metrics,

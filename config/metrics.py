@@ -98,6 +98,18 @@ class Metrics:
     cache_hits_total: Annotated[Counter, About("Customers found decoded in memory.")]
     cache_misses_total: Annotated[Counter, About("Customers read from the store and decoded.")]
 
+    # Spool
+    spool_bytes: Annotated[Gauge, About("Bytes on this worker's disk of events that Kafka did not take.")]
+    spool_records: Annotated[Gauge, About("Events on this worker's disk that Kafka did not take.")]
+    spool_oldest_age_seconds: Annotated[Gauge, About("Since the oldest event of the spool was taken.")]
+    spool_appended_total: Annotated[Counter, About("Events written to the spool.")]
+    spool_published_total: Annotated[Counter, About("Events of the spool that Kafka has taken.")]
+    spool_refused_total: Annotated[Counter, About("Events that the spool did not take either.", "reason")]
+    spool_damaged_total: Annotated[Counter, About("Parts of the spool that were damaged and set aside.")]
+    spool_publish_failures_total: Annotated[
+        Counter, About("Attempts to publish from the spool that Kafka did not confirm.")
+    ]
+
     # HTTP
     http_requests_total: Annotated[Counter, About("HTTP requests answered.", "route", "method", "status")]
     http_request_seconds: Annotated[

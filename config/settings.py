@@ -163,6 +163,12 @@ class Settings(HttpSettings, frozen=True, kw_only=True):
             100, 60_000, "milliseconds", "How long respond and ingest wait for the fold, then answer PENDING."
         ),
     ] = 3_000
+    spool_limit_bytes: Annotated[
+        int,
+        number(
+            _MIB, 1 << 40, "bytes", "Most that events which Kafka does not take may fill of the data folder."
+        ),
+    ] = 1_024 * _MIB
     max_in_flight: Annotated[
         int, number(1, 100_000, "requests", "Requests served at once; past it the answer is OVERLOADED.")
     ] = 512

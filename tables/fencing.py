@@ -18,24 +18,14 @@ from collections.abc import Sequence
 
 import msgspec
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import (
-    InvalidProducerEpoch,
-    InvalidProducerIdMapping,
-    OutOfOrderSequenceNumber,
-    ProducerFenced,
-)
 
 from config.topics import MESSAGE_MAX_BYTES
 from tables.clients import started_producer
 from tables.layout import FENCE_KEY
-from tables.publisher import PublishError
+from tables.publisher import CUT_OFF, PublishError
 
 #: Nothing is ever open; the broker asks for a time-out all the same.
 _TRANSACTION_TIMEOUT_MS = 60_000
-
-#: Kafka takes no more of a producer that met one of these. The third one comes once a topic partition can be
-#: written again after it refused a batch for good: the client has counted that batch, Kafka has not.
-_CUT_OFF = (ProducerFenced, InvalidProducerEpoch, OutOfOrderSequenceNumber, InvalidProducerIdMapping)
 
 
 class Fence(msgspec.Struct):
@@ -119,4 +109,4 @@ class PartitionProducer:
 
 def cut_off(error: PublishError) -> bool:
     """Whether its producer can write nothing there any more until the partition is taken anew."""
-    return isinstance(error.__cause__, _CUT_OFF)
+    return isinstance(error.__cause__, CUT_OFF)

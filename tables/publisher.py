@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -10,14 +11,22 @@ from typing import Any
 import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
+    InvalidProducerEpoch,
+    InvalidProducerIdMapping,
     KafkaError,
     MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
+    ProducerFenced,
     UnknownTopicOrPartitionError,
 )
 
 from config.topics import MESSAGE_MAX_BYTES
 from tables.clients import started_producer
 from tables.routing import partition_of
+
+#: Kafka takes no more of a producer that met one of these. The third one comes once a topic partition can be
+#: written again after it refused a batch for good: the client has counted that batch, Kafka has not.
+CUT_OFF = (ProducerFenced, InvalidProducerEpoch, OutOfOrderSequenceNumber, InvalidProducerIdMapping)
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -98,6 +107,21 @@ class Publisher:
         if producer is not None:
             await producer.stop()
 
+    async def renew(self) -> None:
+        """Go on with a new producer. One whose batch Kafka refused for good may write there no more.
+
+        What the old one still holds is sent, if it can be.
+
+        Raises:
+            aiokafka.errors.KafkaError: no broker answers; the old one stays.
+        """
+        fresh = await started_producer(**self._arguments)
+        old, self._producer = self._producer, fresh
+        if old is not None:
+            with contextlib.suppress(KafkaError, TimeoutError):
+                async with asyncio.timeout(self._timeout_s):
+                    await old.stop()
+
     async def publish(
         self,
         topic: str,
@@ -106,6 +130,7 @@ class Publisher:
         headers: Headers = (),
         partition: int | None = None,
         producer: AIOKafkaProducer | None = None,
+        timeout_s: float | None = None,
     ) -> int:
         """The offset of the record, once all replicas that must hold it do.
 
@@ -115,10 +140,12 @@ class Publisher:
             topic: a name of `config.topics`.
             partition: by default murmur2 of the key.
             producer: another one to send with, the partition's own.
+            timeout_s: how long to wait for room and then for the acknowledgement, when not as usual.
 
         Raises:
             PublishError: not acknowledged in time, or refused.
         """
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
         producer = producer or self._producer
         if producer is None:
             raise PublishError("the producer is stopped", certain=True)
@@ -126,7 +153,7 @@ class Publisher:
             partition = partition_of(key or b"", self._partitions)
         order = self._order.setdefault((topic, partition), asyncio.Lock())
         try:
-            async with asyncio.timeout(self._timeout_s), order:
+            async with asyncio.timeout(timeout_s), order:
                 sent = await producer.send(
                     self._topics[topic], value, key, partition=partition, headers=list(headers)
                 )
@@ -135,7 +162,7 @@ class Publisher:
         except (KafkaError, TimeoutError) as error:
             raise PublishError(f"{topic}: not sent: {error!r}", certain=True) from error
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(timeout_s):
                 metadata = await asyncio.shield(sent)
         except (KafkaError, TimeoutError) as error:
             sent.add_done_callback(_heard)
@@ -155,6 +182,12 @@ class Publisher:
         Raises:
             PublishError: a batch was not acknowledged; it and those after it must be sent again, in order.
         """
+        await self.deliver(records, self._timeout_s, producer)
+
+    async def deliver(
+        self, records: Sequence[Derived], timeout_s: float | None, producer: AIOKafkaProducer | None = None
+    ) -> None:
+        """As `publish_in_order`, with a time-out of its own for each batch; without one it waits for ever."""
         producer = producer or self._producer
         if producer is None:
             raise PublishError("the producer is stopped", certain=True)
@@ -171,7 +204,7 @@ class Publisher:
                     break
                 waiting.popleft()
             try:
-                async with asyncio.timeout(self._timeout_s):
+                async with asyncio.timeout(timeout_s):
                     await (await producer.send_batch(builder, topic, partition=partition))
             except (KafkaError, TimeoutError) as error:
                 raise PublishError(

@@ -15,6 +15,7 @@ from tables.key_uses import KeyUses
 from tables.partitions import Partitions
 from tables.publisher import Publisher
 from tables.scoreboard import Scoreboard
+from tables.spool import Spool
 from tables.standby import Standby
 from web.facts import RecordFact, record_nothing
 from web.latency_budgets import LatencyBudgets
@@ -32,7 +33,8 @@ class Engine:
     `standbys` are the partitions copied here, None for a copy that is not open now; `scoreboard` is what is
     known across customers; `key_uses` is when API keys were used; `desk` changes catalogues, on the owner of
     partition 0; `audit` is what was changed; `limits` and `quota` are what its tenants may call and decide;
-    `latency_budgets` are the overruns of this worker's flows, `breakers` those of its models.
+    `spool` keeps what Kafka does not take; `latency_budgets` are the overruns of this worker's flows, `breakers`
+    those of its models.
     """
 
     settings: Settings
@@ -46,6 +48,7 @@ class Engine:
     lease_holds: Callable[[], bool]
     owners: Callable[[], Mapping[int, str]]
     standbys: Callable[[], Mapping[int, Standby | None]]
+    spool: Spool
     metrics: Metrics
     origin_id: str
     clock_ms: Callable[[], int]

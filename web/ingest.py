@@ -1,4 +1,7 @@
-"""POST /events/ingest: one customer event, counted before it is answered."""
+"""POST /events/ingest: one customer event, counted before it is answered, or durable and counted later.
+
+It does not fail because of Kafka or a rebalance: see `intake`. Whoever takes it first gives it its id.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,22 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import msgspec
+from aiohttp import web
 
-from app.decision.fold import DUPLICATE, REFUSED
+from app.decision.fold import DUPLICATE, REFUSED, Verdict
 from app.decision.records import CustomerId, Event, Instant, ShortText
 from app.decision.refusals import Problem
-from config.topics import EVENTS
 from web.access import Operation, Role, areas
 from web.body import BodyType
-from web.errors import invalid
+from web.errors import NOT_READY, PENDING, ApiError, invalid
+from web.forwarding import ElsewhereError
 from web.instants import check_not_ahead, instant
-from web.routing import lease_customer
-from web.submitting import refusal, submit
+from web.intake import Incoming, keep, take
+from web.submitting import refusal
 from web.view import Answer, ApiView, Call, encode
+
+#: Codes of answers after which nobody may have the event, or none that this worker knows of.
+UNSEEN = (NOT_READY, PENDING)
 
 EVENT_TYPES = ("purchase", "cart_abandon", "page_view", "app_open", "support_call")
 
@@ -39,18 +46,19 @@ class EventRecord(Event, omit_defaults=True, rename="camel"):
 
 
 class Ingested(msgspec.Struct, rename="camel", omit_defaults=True):
-    """The answer. `status` is there for a duplicate only."""
+    """The answer. `streamId` is null when the fold was not seen; `status` is there for a duplicate only."""
 
     ingested: bool
     event_type: str
     customer_id: str
-    stream_id: str
+    stream_id: str | None
     triggers_matched: list[str]
     actions_dispatched: list[str]
     status: str | None = None
 
 
 _body = BodyType(IngestBody)
+_any = msgspec.json.Decoder().decode
 
 
 class IngestView(ApiView):
@@ -58,6 +66,7 @@ class IngestView(ApiView):
 
     view_name = "ingest"
     view_path = "/api/v1/events/ingest"
+    without_catalogue = True
     operations: ClassVar[Mapping[str, Operation]] = {
         "POST": Operation(
             "Take one customer event, and answer what it set off.",
@@ -72,24 +81,60 @@ class IngestView(ApiView):
     async def post(self, call: Call) -> Answer:
         engine = self.engine
         event = read_event(call.body, call.tenant_id, engine.clock_ms(), f"evt_{engine.chance()}")
-        lease = lease_customer(engine, event.tenant_id, event.customer_id)
-        event_id = event.event_id or ""
-        verdict = await submit(engine, lease, EVENTS, encode(event), f"retry with eventId {event_id}")
-        if verdict.status == REFUSED:
+        try:
+            verdict = await take(engine, incoming(event))
+        except ElsewhereError:
+            # The owner must know it by the same id: this worker keeps it when the owner's answer is lost.
+            call.body = encode({**_any(call.body), "eventId": event.event_id})
+            raise
+        if verdict is not None and verdict.status == REFUSED:
             raise refusal(verdict)
-        return Answer(
-            encode(
-                Ingested(
-                    ingested=True,
-                    event_type=event.type or "",
-                    customer_id=event.customer_id,
-                    stream_id=event_id,
-                    triggers_matched=[],
-                    actions_dispatched=[],
-                    status=DUPLICATE if verdict.status == DUPLICATE else None,
-                )
+        return _answer(event, verdict)
+
+    async def _from_owner(self, request: web.Request, call: Call, partition: int) -> Answer:
+        event = read_event(call.body, call.tenant_id, self.engine.clock_ms(), "")
+        arriving = incoming(event)
+        with self.engine.spool.direct(arriving.key):
+            try:
+                answer = await super()._from_owner(request, call, partition)
+            except ApiError as error:
+                if error.code not in UNSEEN:
+                    raise
+                await keep(self.engine, [arriving], error.code == NOT_READY)
+                return _answer(event, None)
+        unseen = _unseen(answer)
+        if unseen is None:
+            return answer
+        await keep(self.engine, [arriving], unseen == NOT_READY)
+        return _answer(event, None)
+
+
+def incoming(event: EventRecord) -> Incoming:
+    """The event on its way in."""
+    return Incoming(event.tenant_id, event.customer_id, event.event_id or "", encode(event))
+
+
+def _answer(event: EventRecord, verdict: Verdict | None) -> Answer:
+    return Answer(
+        encode(
+            Ingested(
+                ingested=True,
+                event_type=event.type or "",
+                customer_id=event.customer_id,
+                stream_id=None if verdict is None else event.event_id,
+                triggers_matched=[],
+                actions_dispatched=[],
+                status=DUPLICATE if verdict is not None and verdict.status == DUPLICATE else None,
             )
         )
+    )
+
+
+def _unseen(answer: Answer) -> str | None:
+    """The code of an owner's answer that leaves the event to this worker."""
+    if answer.status != 503:
+        return None
+    return next((code for code in UNSEEN if f'"code":"{code}"'.encode() in answer.body), None)
 
 
 def read_event(body: bytes, tenant_id: str, now_ms: int, new_id: str) -> EventRecord:

@@ -121,6 +121,7 @@ class MetricsView(ApiView):
         metrics.outbox_pending.set(sum(len(one.outbox) for one in partitions))
         metrics.scoreboard_entries.set(len(self.engine.scoreboard))
         metrics.shared_totals.set(sum(len(one.counters) for one in partitions))
+        self.engine.spool.observe()
         metrics.http_in_flight.set(self.traffic.in_flight)
         metrics.catalogue_version.set(self.engine.catalogue().version)
         metrics.kafka_silence_seconds.set(_silence_ms(partitions, self.engine.clock_ms()) / 1000)

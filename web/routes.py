@@ -16,6 +16,7 @@ from web.eligibility import EligibilityView
 from web.engine import Engine
 from web.entities import ENTITY_VIEWS
 from web.erasures import ErasureView
+from web.events import EventsView
 from web.experiments import ExperimentResultsView
 from web.forwarding import Forwarder
 from web.ingest import IngestView
@@ -34,6 +35,7 @@ VIEWS: tuple[type[ApiView], ...] = (
     CaptureView,
     IngestView,
     BulkView,
+    EventsView,
     CustomerView,
     ErasureView,
     SuppressionView,

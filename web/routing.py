@@ -47,8 +47,12 @@ class Lease:
         if not self.holds():
             raise not_ready("The customer's partition stopped or moved meanwhile; retry.")
 
-    async def publish(self, topic: str, record: bytes, headers: Headers = ()) -> None:
+    async def publish(
+        self, topic: str, record: bytes, headers: Headers = (), patience_s: float | None = None
+    ) -> None:
         """Publish a record of the customer. Nothing is awaited before the producer has it.
+
+        `patience_s` is how long Kafka may take for it, when not as usual.
 
         Raises:
             PublishError: as of `Publisher.publish`.
@@ -56,7 +60,7 @@ class Lease:
         own = self.partition.producer if topic == DECISIONS else None
         producer = None if own is None else own.kafka
         publisher, number = self._engine.publisher, self.partition.number
-        await publisher.publish(topic, self.key, record, headers, number, producer)
+        await publisher.publish(topic, self.key, record, headers, number, producer, patience_s)
 
 
 def lease_customer(engine: Engine, tenant_id: str, customer_id: str) -> Lease:

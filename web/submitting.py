@@ -40,10 +40,13 @@ async def submit(engine: Engine, lease: Lease, topic: str, record: bytes, retry:
         raise pending(f"Recorded; the customer's partition moved before it was visible; {retry}.") from error
 
 
-async def written(engine: Engine, lease: Lease, topic: str, record: bytes) -> Verdict:
+async def written(
+    engine: Engine, lease: Lease, topic: str, record: bytes, patience_s: float | None = None
+) -> Verdict:
     """What the fold found of the record.
 
-    The first await is the publisher's: records are sent in the order of the calls.
+    The first await is the publisher's: records are sent in the order of the calls. `patience_s` is how long
+    Kafka may take for it, when not as usual.
 
     Raises:
         WaitersFullError: nothing was written.
@@ -58,10 +61,10 @@ async def written(engine: Engine, lease: Lease, topic: str, record: bytes) -> Ve
     headers = ((HEADER_REQUEST, token.encode()),)
     try:
         try:
-            await lease.publish(topic, record, headers)
+            await lease.publish(topic, record, headers, patience_s)
         except PublishError as error:
             # A record that was folded was written, whatever its acknowledgement's fate.
-            if error.certain or not waiting.done():
+            if error.certain or not waiting.done() or waiting.exception() is not None:
                 raise
         async with asyncio.timeout(engine.settings.read_your_writes_timeout_ms / 1000):
             verdict = await waiting

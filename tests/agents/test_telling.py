@@ -49,6 +49,7 @@ class Kafka(Publisher):
         headers: Any = (),
         partition: int | None = None,
         producer: Any = None,
+        timeout_s: float | None = None,
     ) -> int:
         self._take([Derived(topic, partition or 0, key, value)])
         return 0

@@ -21,6 +21,7 @@ from tables.partition import Partition
 from tables.partitions import Partitions
 from tables.publisher import Publisher
 from tables.scoreboard import Scoreboard
+from tables.spool import Spool
 from tests.log_model.clients import Network
 from tests.log_model.clock import VirtualLoop
 from tests.log_model.log import Log
@@ -118,6 +119,8 @@ class Worker:
             lease_holds=self.feed.member.is_set,
             owners=dict,
             standbys=dict,
+            # Never opened: in the model nothing is ingested.
+            spool=Spool(folder / "spool", settings.spool_limit_bytes, loop.wall_ms, metrics),
             metrics=metrics,
             origin_id=origin_id,
             clock_ms=loop.wall_ms,

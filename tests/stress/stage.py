@@ -80,8 +80,10 @@ class Worker:
         return self._child is not None and self._child.returncode is None
 
     def wipe(self) -> None:
-        """Remove its data; it must not be running."""
-        shutil.rmtree(self.settings.data_dir, ignore_errors=True)
+        """Remove its data, but for the spool, which is nowhere else; it must not be running."""
+        for path in (self.settings.data_dir / self.settings.app_id).glob("*"):
+            if path.name != "spool":
+                shutil.rmtree(path, ignore_errors=True)
 
     async def sever(self, cut: Cut) -> None:
         """Cut it off from all nodes of Kafka."""

@@ -42,6 +42,7 @@ class Log(Publisher):
         headers: Headers = (),
         partition: int | None = None,
         producer: Any = None,
+        timeout_s: float | None = None,
     ) -> int:
         self.asked.set()
         await self.open.wait()

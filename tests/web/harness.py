@@ -24,6 +24,7 @@ from tables.partitions import Partitions
 from tables.publisher import Publisher
 from tables.routing import partition_of
 from tables.scoreboard import Scoreboard
+from tables.spool import Spool
 from tables.standby import Standby
 from tables.store import PartitionStore, StoreMemory
 from tests.web.desk import MemoryDesk
@@ -130,6 +131,9 @@ class Worker:
         self._memory = StoreMemory(8 << 20, 8 << 20)
         self._stores: list[PartitionStore] = []
         self.limits = Limits(self.settings, self.metrics, clock_s=lambda: self.now_ms / 1000)
+        self.spool = Spool(
+            folder / "spool", self.settings.spool_limit_bytes, lambda: self.now_ms, self.metrics
+        )
         chances = itertools.count(1)
         self.engine = Engine(
             settings=self.settings,
@@ -143,6 +147,7 @@ class Worker:
             lease_holds=lambda: self.leased,
             owners=lambda: self.owners,
             standbys=lambda: self.standbys,
+            spool=self.spool,
             metrics=self.metrics,
             origin_id="0123456789abcdef",
             clock_ms=lambda: self.now_ms,
@@ -203,12 +208,14 @@ class Worker:
         )
         forwarder = mount(app, self.engine)
         app.web.init_server()
+        await self.spool.open()
         api, *operations = cast(BoundedWeb, app.web).runners
         async with contextlib.AsyncExitStack() as stack:
             for runner in operations:
                 self.operations = await stack.enter_async_context(TestClient(_Running(runner)))
             yield await stack.enter_async_context(TestClient(_Running(api)))
         await forwarder.close()
+        await self.spool.close()
 
 
 @contextmanager

@@ -177,7 +177,8 @@ async def test_past_the_bound_requests_are_refused_and_operations_answered(tmp_p
 async def test_a_partition_that_is_not_here_or_not_ready_is_503(worker: Worker, client: Client) -> None:
     partition = worker.partition_for("ann")
     worker.partitions.release(partition.number, "moved")
-    response = await client.post(INGEST, json={"type": "purchase", "customerId": "ann"}, headers=HEADERS)
+    click = {"customerId": "ann", "offerId": "vinyl", "outcomeType": "click"}
+    response = await client.post("/api/v1/respond", json=click, headers=HEADERS)
     assert (response.status, (await response.json())["code"]) == (503, "NOT_READY")
     assert response.headers["Retry-After"] == "1"
 

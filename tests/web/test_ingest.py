@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+from app.child import free_ports
 from app.decision.records import Event, decode_event
-from tests.web.harness import HEADERS, NOW_MS, TENANT, Client, Worker
+from tables.partition import Phase
+from tests.web.harness import HEADERS, NOW_MS, PARTITIONS, TENANT, Client, Worker, running
+from web.forwarding import FORWARDED_BY
 from web.ingest import read_event
 from web.instants import instant, iso
 from web.view import encode
@@ -18,16 +24,110 @@ PATH = "/api/v1/events/ingest"
 GOOD: dict[str, Any] = {"type": "purchase", "customerId": "ann", "data": {"amount": 3}}
 
 
-async def test_without_kafka_nothing_was_recorded_and_a_retry_is_invited(
-    client: Client, worker: Worker
-) -> None:
-    response = await client.post(PATH, json=GOOD, headers=HEADERS)
-    assert response.status == 503
-    assert response.headers["Retry-After"] == "1"
-    body = await response.json()
-    assert body["code"] == "NOT_READY"
-    assert "nothing was recorded" in body["error"]
+async def test_without_kafka_it_is_kept_and_answered(client: Client, worker: Worker) -> None:
+    response = await client.post(PATH, json={**GOOD, "eventId": "e1"}, headers=HEADERS)
+    assert response.status == 200
+    assert await response.json() == {
+        "ingested": True,
+        "eventType": "purchase",
+        "customerId": "ann",
+        "streamId": None,
+        "triggersMatched": [],
+        "actionsDispatched": [],
+    }
     assert sum(len(partition.waiters) for partition in worker.partitions) == 0
+    [kept] = await spooled(worker)
+    assert (kept["eventId"], kept["customerId"], kept["tenantId"]) == ("e1", "ann", TENANT)
+    assert worker.spool.stalled, "the next one does not wait for Kafka"
+
+
+async def test_it_is_kept_whatever_is_not_ready(client: Client, worker: Worker) -> None:
+    worker.leased = False
+    assert (await client.post(PATH, json={**GOOD, "eventId": "no lease"}, headers=HEADERS)).status == 200
+    worker.partition_for("ann").phase = Phase.FOLDING
+    assert (await client.post(PATH, json={**GOOD, "eventId": "folding"}, headers=HEADERS)).status == 200
+    worker.partitions.release(worker.number_for("ann"), "moved")
+    assert (await client.post(PATH, json={**GOOD, "eventId": "moved"}, headers=HEADERS)).status == 200
+    worker.catalogue_ready = False
+    assert (await client.post(PATH, json={**GOOD, "eventId": "starting"}, headers=HEADERS)).status == 200
+    ids = [event["eventId"] for event in await spooled(worker)]
+    assert ids == ["no lease", "folding", "moved", "starting"]
+
+
+async def test_an_owner_that_is_not_known_or_does_not_answer(tmp_path: Path) -> None:
+    worker = Worker(tmp_path, web_port=free_ports(1)[0])
+    async with worker.client() as client:
+        for owner in (None, f"http://127.0.0.1:{free_ports(1)[0]}"):
+            worker.owners = {} if owner is None else dict.fromkeys(range(PARTITIONS), owner)
+            response = await client.post(PATH, json={**GOOD, "customerId": str(owner)}, headers=HEADERS)
+            assert (response.status, (await response.json())["streamId"]) == (200, None)
+        kept = await spooled(worker)
+        assert len({event["eventId"] for event in kept}) == 2
+        # As it was sent on by another worker that took this one for the owner.
+        worker.owners = {}
+        sent_on = {**HEADERS, FORWARDED_BY: f"{worker.settings.app_id} http://127.0.0.1:1"}
+        assert (await client.post(PATH, json=GOOD, headers=sent_on)).status == 200
+        assert len(await spooled(worker)) == 3
+
+
+@pytest.mark.parametrize("code", ["NOT_READY", "PENDING", "lost"])
+async def test_an_owners_answer_that_says_nothing(tmp_path: Path, code: str) -> None:
+    """The owner may have written it: it gets the id under which this worker keeps it."""
+    asked: list[dict[str, Any]] = []
+
+    async def owner(request: web.Request) -> web.Response:
+        asked.append(await request.json())
+        if code == "lost" and request.transport is not None:
+            request.transport.close()
+        return web.json_response({"error": "", "code": code}, status=503, dumps=lambda b: encode(b).decode())
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", owner)
+    worker = Worker(tmp_path, web_port=free_ports(1)[0])
+    async with TestServer(app) as server, worker.client() as client:
+        worker.owners = dict.fromkeys(range(PARTITIONS), str(server.make_url("/")).rstrip("/"))
+        response = await client.post(PATH, json={**GOOD, "colour": "red"}, headers=HEADERS)
+        assert (response.status, (await response.json())["streamId"]) == (200, None)
+        [kept] = await spooled(worker)
+        assert asked == [{**GOOD, "colour": "red", "eventId": kept["eventId"]}]
+        # The next one of the customer does not overtake it.
+        assert (await client.post(PATH, json=GOOD, headers=HEADERS)).status == 200
+        assert (len(asked), len(await spooled(worker))) == (1, 2)
+
+
+async def test_an_owner_with_too_much_to_do_is_said(tmp_path: Path) -> None:
+    async def owner(request: web.Request) -> web.Response:
+        return web.json_response({"error": "", "code": "OVERLOADED"}, status=503)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", owner)
+    worker = Worker(tmp_path, web_port=free_ports(1)[0])
+    async with TestServer(app) as server, worker.client() as client:
+        worker.owners = dict.fromkeys(range(PARTITIONS), str(server.make_url("/")).rstrip("/"))
+        response = await client.post(PATH, json=GOOD, headers=HEADERS)
+        assert (response.status, (await response.json())["code"]) == (503, "OVERLOADED")
+        assert await spooled(worker) == []
+
+
+async def test_a_full_spool_says_what_to_do(tmp_path: Path) -> None:
+    with running(tmp_path, spool_limit_bytes=300) as worker:
+        async with worker.client() as client:
+            assert (await client.post(PATH, json=GOOD, headers=HEADERS)).status == 200
+            response = await client.post(PATH, json={**GOOD, "eventId": "mine"}, headers=HEADERS)
+            body = await response.json()
+            assert (response.status, body["code"]) == (503, "NOT_READY")
+            assert response.headers["Retry-After"] == "1"
+            assert "nothing was recorded" in body["error"]
+            assert "retry with eventId mine" in body["error"]
+            text = await (await client.get("/metrics")).text()
+            assert 'offertide_spool_refused_total{reason="full"} 1.0' in text
+            assert "offertide_spool_records 1.0" in text
+
+
+async def spooled(worker: Worker) -> list[dict[str, Any]]:
+    """The events in the worker's spool, in order."""
+    records, _ = await worker.spool.window()
+    return [msgspec.json.decode(record.value) for record in records]
 
 
 @pytest.mark.parametrize(

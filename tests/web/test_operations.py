@@ -89,7 +89,6 @@ async def test_every_state_backed_path_waits_for_its_partition(worker: Worker, c
         ("POST", "/api/v1/recommend", {"customerId": "ann"}),
         ("POST", "/api/v1/respond", {"customerId": "ann", "offerId": "vinyl", "outcomeType": "click"}),
         ("POST", "/api/v1/capture", {"customerId": "ann", "offerId": "vinyl", "outcomeType": "click"}),
-        ("POST", "/api/v1/events/ingest", {"customerId": "ann", "type": "purchase"}),
         ("PUT", "/api/v1/customers/ann", {}),
         ("GET", "/api/v1/customers/ann", None),
         ("GET", f"/api/v1/decision-traces/{trace}", None),

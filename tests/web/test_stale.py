@@ -76,7 +76,6 @@ async def test_writes_wait_for_the_owner(copying: tuple[Worker, Client]) -> None
     for method, path, body in (
         ("POST", "/api/v1/respond", click),
         ("PUT", "/api/v1/customers/ann", {}),
-        ("POST", "/api/v1/events/ingest", {"customerId": "ann", "type": "purchase"}),
     ):
         response = await client.request(method, path, json=body, headers=HEADERS)
         assert (response.status, (await response.json())["code"]) == (503, "NOT_READY")

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from config.topics import EVENTS, RESPONSES
-from tests.stress.checks.telling import told
+from tests.stress.checks.telling import in_spool, told
 from tests.stress.evidence import Evidence, Findings
 from tests.stress.history import Op
 from tests.stress.refolding import Refolded
@@ -80,7 +80,7 @@ def _note_count(op: Op, counts: dict[tuple[str, str], _Counted]) -> None:
     counted = counts[customer, metric]
     counted.began(key, op.start_s)
     # A duplicate's answer, too, says that the key is in the state.
-    if op.acknowledged and op.kind != "produce":
+    if op.acknowledged and op.kind != "produce" and not in_spool(op):
         counted.acknowledged(key, op.end_s)
 
 

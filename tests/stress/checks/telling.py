@@ -18,6 +18,11 @@ def told(op: Op, start_s: float = 0.0) -> str:
     )
 
 
+def in_spool(op: Op) -> bool:
+    """Whether an event was answered before its fold was seen: it is durable, and will be counted."""
+    return op.kind == "ingest" and op.body.get("streamId", "") is None
+
+
 def first(ops: Iterable[Op], start_s: float, most: int = 6) -> list[str]:
     """The first few of some operations."""
     return [told(op, start_s) for op, _ in zip(ops, range(most), strict=False)]
