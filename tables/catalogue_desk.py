@@ -89,7 +89,8 @@ class CatalogueDesk:
         self._clock = clock
         self._session = CatalogueSession(settings, source, clock)
         self._timeout_s = settings.publish_timeout_ms / 1000
-        self._seen_s = settings.read_your_writes_timeout_ms / 1000
+        # Compiling thousands of offers takes longer than the fold of a record.
+        self._seen_s = max(settings.publish_timeout_ms, settings.read_your_writes_timeout_ms) / 1000
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[ImportDiff]] = set()
 

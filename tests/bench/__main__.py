@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.brokers import KINDS, running
+from tests.bench.catalogue_write import catalogue_write
 from tests.bench.catalogues import from_file, generated
 from tests.bench.core import core
 from tests.bench.fold import CONTENDERS, fold
@@ -121,12 +122,24 @@ def _learning(arguments: Arguments) -> list[Table]:
     return [learning(arguments.seeds, arguments.rows, every) for every in (False, True)]
 
 
+def _catalogue_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--broker", choices=KINDS, default="kafka")
+    parser.add_argument("--offers", type=int, nargs="+", default=[100], help="of generated catalogues")
+    parser.add_argument("--changes", type=int, default=300)
+
+
+def _catalogue(arguments: Arguments) -> list[Table]:
+    with running(arguments.broker) as broker:
+        return [catalogue_write(broker, arguments.offers, arguments.changes)]
+
+
 BENCHMARKS = {
     "core": Benchmark("the decision and the fold alone", _core_arguments, _core),
     "stages": Benchmark("each stage of the decision, for each candidate", _core_arguments, _stages),
     "fold": Benchmark("this worker, plain Faust and Quix Streams side by side", _fold_arguments, _fold),
     "http": Benchmark("recommend and respond, open and closed loop", _http_arguments, _http),
     "forwarding": Benchmark("the hop to a customer's owner", _forwarding_arguments, _forwarding),
+    "catalogue": Benchmark("a change until every worker has it", _catalogue_arguments, _catalogue),
     "takeover": Benchmark("after kill -9, with standbys and without", _takeover_arguments, _takeover),
     "recovery": Benchmark("warm and cold start of a worker", _recovery_arguments, _recovery),
     "learning": Benchmark("the bandits on a public log", _learning_arguments, _learning),
@@ -142,6 +155,7 @@ SHORT = (
     ["http", "--seconds=5", "--rates", "500", "--catalogue=config/samples/music-shop.yaml"],
     ["recovery"],
     ["takeover"],
+    ["catalogue"],
     ["forwarding"],
     ["learning", "--seeds=2"],
 )

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 from config.settings import Settings
 from config.topics import AUDIT, topic_names
 from tests.catalogue.test_cli import SAMPLE, fresh, run
 from tests.kafka import clients
+
+PAGE = Path(__file__).parents[2] / "docs" / "concepts" / "audit.md"
 
 __all__ = ["fresh"]
 
@@ -25,6 +30,14 @@ def test_a_trail_is_checked_and_exported(fresh: Settings) -> None:
     assert [entry["sequence"] for entry in entries] == list(range(1, 73))
     assert {entry["actor"]["id"].partition(":")[0] for entry in entries} == {"cli"}
     assert {entry["tenant"] for entry in entries} == {"demo"}
+    assert documented_check(exported.stdout) == f"72 {entries[-1]['hash']}\n"
+
+
+def documented_check(export: str) -> str:
+    """What the lines of Python in docs/concepts/audit.md print."""
+    lines = PAGE.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+    command = [sys.executable, "-c", lines]
+    return subprocess.run(command, input=export, capture_output=True, text=True, check=True).stdout
 
 
 def test_a_trail_that_does_not_hold_is_an_error(fresh: Settings) -> None:
