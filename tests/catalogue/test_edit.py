@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from app.decision.entities import Category
@@ -24,11 +26,12 @@ def _draft(name: str) -> Draft:
 
 
 def test_nothing_else_can_be_changed(log: TenantLog) -> None:
-    for edit in (
+    edits: tuple[Callable[[], object], ...] = (
         lambda: plan_create("shop", log, _draft("C"), "c", AT),
         lambda: plan_replace("shop", log, _draft("A"), "a", None, AT),
         lambda: plan_delete("shop", log, "categories", "a", None),
-    ):
+    )
+    for edit in edits:
         with pytest.raises(EditRefusedError) as refused:
             edit()
         assert refused.value.reason == "conflict"
