@@ -9,6 +9,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 
 import msgspec
@@ -92,7 +93,7 @@ def _missing(at: str, kind: str, entity: Entity, index: EntityIndex) -> Iterator
 
 def _references(kind: str, entity: Entity) -> Iterator[_Reference]:
     """Every reference that an entity holds, with its path."""
-    encoded = {field.name: field.encode_name for field in msgspec.structs.fields(entity)}
+    encoded = _encoded_names(type(entity))
     for field, target in SINGLE_REFERENCES.get(kind, {}).items():
         reference = getattr(entity, field)
         if reference is not None:
@@ -120,6 +121,12 @@ def _references(kind: str, entity: Entity) -> Iterator[_Reference]:
         yield from model_references(entity)
     if isinstance(entity, DecisionFlow):
         yield from _flow_references(entity)
+
+
+@functools.cache
+def _encoded_names(cls: type[Entity]) -> Mapping[str, str]:
+    """Wire names by field; finding them anew for each entity took longer than all of the checks."""
+    return {field.name: field.encode_name for field in msgspec.structs.fields(cls)}
 
 
 def _scope_references(scopes: tuple[Scope, ...]) -> Iterator[_Reference]:

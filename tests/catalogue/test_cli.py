@@ -101,6 +101,31 @@ def test_a_bad_document_is_two_and_every_problem_a_line(fresh: Settings) -> None
     assert read(fresh).version == 0
 
 
+def test_diff_says_which_fields_and_exits_as_diff_does(fresh: Settings) -> None:
+    text = "categories: [{id: c, name: C}, {id: d, name: D}]\n"
+    assert run(fresh, "catalog", "import", "-", text=text).returncode == 0
+    same = run(fresh, "catalog", "diff", "-", text=text)
+    assert (same.returncode, same.stderr) == (0, "")
+    assert (
+        same.stdout == "demo: 0 created, 0 updated, 0 deleted, 2 unchanged (dry run: nothing was changed)\n"
+    )
+    changed = "categories: [{id: c, key: music, name: C!}]\n"
+    found = run(fresh, "catalog", "diff", "-", "--prune", text=changed)
+    assert found.returncode == 1
+    assert found.stdout.splitlines()[:4] == [
+        "  ~ categories[c]",
+        '      key: null -> "music"',
+        '      name: "C" -> "C!"',
+        "  - categories[d]",
+    ]
+    shown = json.loads(run(fresh, "catalog", "diff", "-", "--json", text=changed).stdout)
+    assert shown["updated"][0]["changes"][1] == {"path": "name", "before": "C", "after": "C!"}
+    assert shown["dryRun"] is True
+    assert run(fresh, "catalog", "diff", "-", text="offers: [{id: o}]").returncode == 2
+    assert run(None, "catalog", "diff", "-", text=text).returncode == 2
+    assert set(read(fresh).tenant("demo").entities) == {("categories", "c"), ("categories", "d")}
+
+
 def test_prune_deletes(fresh: Settings) -> None:
     two = "categories: [{id: c, name: C}, {id: d, name: D}]\n"
     assert run(fresh, "catalog", "import", "-", text=two).returncode == 0
