@@ -121,10 +121,7 @@ class Response(msgspec.Struct, rename="camel"):
 
 
 class ProfileWrite(msgspec.Struct, rename="camel"):
-    """A profile as the operator's systems know it. `replace` forgets what is not named.
-
-    `erase` forgets the customer (see `erasing`); it stands alone.
-    """
+    """A profile as the operator's systems know it; `replace` forgets what is not named, `erase` all."""
 
     tenant_id: TenantId
     customer_id: CustomerId

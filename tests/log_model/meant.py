@@ -28,6 +28,23 @@ class Expected:
     recommendations: list[str] = field(default_factory=list)
 
 
+@dataclass
+class Erased:
+    """A customer who is erased now and then, as counted here in the order of the fold."""
+
+    events: int = 0
+    number: int | None = None
+    erased_ms: int = -1
+
+    def fold(self, meant: Meant, written_ms: int) -> None:
+        """Add what a record meant; nothing of before an erasure counts."""
+        if meant.kind == "erase":
+            self.events, self.number, self.erased_ms = 0, None, max(self.erased_ms, written_ms)
+        elif written_ms > self.erased_ms:
+            self.events += meant.kind == "event"
+            self.number = meant.number if meant.kind == "profile" else self.number
+
+
 def count(expected: Expected, meant: Meant, origin: str) -> None:
     """Add what a record meant to its customer; `origin` is where it was produced."""
     if meant.kind == "event":

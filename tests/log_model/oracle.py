@@ -36,8 +36,8 @@ from tables.layout import CONTROL_KEY, FENCE_KEY, Kind, unpack
 from tables.partition import Partition
 from tables.publisher import Derived
 from tests.log_model.log import LogPartition, Record
-from tests.log_model.meant import Expected, Meant, count, found_in
-from tests.log_model.shop import CHANGELOG, CUSTOMERS, PARTITIONS, PUSHES, TOPICS, home_of, key_of
+from tests.log_model.meant import Erased, Expected, Meant, count, found_in
+from tests.log_model.shop import CHANGELOG, CUSTOMERS, ERASABLE, PARTITIONS, PUSHES, TOPICS, home_of, key_of
 from tests.log_model.worker import Answer
 from tests.log_model.world import World
 
@@ -52,6 +52,8 @@ class Batches:
 
     control: Control = ORIGIN
     outbox: dict[int, Derived] = field(default_factory=dict)
+    #: All ranges folded, in the order of their fold.
+    folded: list[tuple[int, int, int]] = field(default_factory=list)
 
 
 class Oracle:
@@ -75,6 +77,7 @@ class Oracle:
                 continue
             worker, partition = owned
             self._check_customers(number, partition)
+            self._check_erased(number, partition, batches)
             self._check_overlays(number, partition, worker.origin_id)
             self._check_store(number, partition, batches)
 
@@ -155,16 +158,38 @@ class Oracle:
         for topic in (EVENTS, RESPONSES, PROFILES):
             for offset in range(at[topic]):
                 meant = self._meant[topic, number, offset]
-                if home_of(meant.customer) == number:
+                if home_of(meant.customer) == number and meant.customer in expected:
                     count(expected[meant.customer], meant, f"{topic}/{number}/{offset}")
         for record in self._log(REKEYED, number).history[: at[REKEYED]]:
             origin = _origin(record)
             topic, source, offset_text = origin.split("/")
             meant = self._meant[topic, int(source), int(offset_text)]
-            count(expected[meant.customer], meant, origin)
+            if meant.customer in expected:
+                count(expected[meant.customer], meant, origin)
         for name, recommendation, _ in self._decisions(number, at[DECISIONS]):
             expected[name].recommendations.append(recommendation)
         return expected
+
+    def _check_erased(self, number: int, partition: Partition, batches: Batches) -> None:
+        """Who is erased now and then is what was written after the last erasure, whoever folds it when."""
+        if home_of(ERASABLE) != number:
+            return
+        expected, sent = Erased(), set[str]()
+        for topic, first, end in [*batches.folded, *partition._folded]:
+            name = SOURCE_TOPICS[topic]
+            if name not in (EVENTS, PROFILES, REKEYED):
+                continue
+            for record in self._log(name, number).history[first:end]:
+                origin = _origin(record) if name == REKEYED else f"{name}/{number}/{record.offset}"
+                source, at, offset = origin.split("/")
+                meant = self._meant[source, int(at), int(offset)]
+                # What is sent on may be sent twice.
+                if meant.customer != ERASABLE or meant.kind == "bad" or origin in sent:
+                    continue
+                sent.add(origin)
+                expected.fold(meant, self._log(source, int(at)).history[int(offset)].timestamp)
+        events, _, profile, _ = found_in(partition.customer(key_of(ERASABLE)))
+        assert (events, profile) == (expected.events, expected.number), f"{(events, profile)}, not {expected}"
 
     def _check_overlays(self, number: int, partition: Partition, origin: str) -> None:
         folded = [0]
@@ -211,6 +236,7 @@ class Oracle:
                 control = decode_control(value or b"")
                 _check_follows(batches.control, control)
                 batches.control = control
+                batches.folded.extend(control.folded)
                 for sequence, derived in fresh.items():
                     assert batches.outbox.setdefault(sequence, derived) == derived, f"another {sequence}"
                 fresh.clear()

@@ -81,6 +81,10 @@ def _two_at_home(number: int) -> list[str]:
 CUSTOMERS = [name for number in range(PARTITIONS) for name in _two_at_home(number)]
 
 
+#: One more customer, who is erased now and then.
+ERASABLE = "C-erasable"
+
+
 def written(customer: str, timestamp: int, body: dict[str, Any]) -> Unwritten:
     """A record of a customer under its key."""
     value = json.dumps({"tenantId": TENANT, "customerId": customer, **body}).encode()
@@ -99,3 +103,7 @@ def click(customer: str, timestamp: int, key: str) -> Unwritten:
 
 def profile(customer: str, timestamp: int, number: int) -> Unwritten:
     return written(customer, timestamp, {"attributes": {"number": number}})
+
+
+def erasure(customer: str, timestamp: int) -> Unwritten:
+    return written(customer, timestamp, {"erase": True})

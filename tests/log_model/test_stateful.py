@@ -21,7 +21,7 @@ from tests.log_model.clients import Fault
 from tests.log_model.log import Unwritten
 from tests.log_model.meant import Meant
 from tests.log_model.oracle import Oracle
-from tests.log_model.shop import CUSTOMERS, PARTITIONS, click, home_of, profile, purchase
+from tests.log_model.shop import CUSTOMERS, ERASABLE, PARTITIONS, click, erasure, home_of, profile, purchase
 from tests.log_model.world import NAMES, STRIKES, World
 
 _LONGER = os.environ.get("LOG_MODEL_EXAMPLES")
@@ -52,6 +52,11 @@ produced = st.tuples(
     customers,
     st.none() | st.integers(0, 3),
     st.booleans(),
+)
+
+#: A record of the customer who is erased now and then: what, how old, and whether in another's partition.
+erasable = st.tuples(
+    st.sampled_from(["event", "event", "profile", "erase"]), st.sampled_from([0, 0, 60_000]), st.booleans()
 )
 
 #: Chunks to hand over, a batch's end after some: partition, topic, records; from where; whether to wait then.
@@ -123,6 +128,23 @@ class Failures(RuleBasedStateMachine):
             self._write(
                 (EVENTS, RESPONSES, PROFILES)[self.produced % 3], number, record, Meant(kind, customer)
             )
+
+    @rule(several=st.lists(erasable, min_size=1, max_size=6), folded=st.booleans(), trouble=troubles)
+    def erase(self, several: list[tuple[str, int, bool]], folded: bool, trouble: Trouble) -> None:
+        """Records of a customer, erasures among them, some as old as a minute."""
+        for kind, age_ms, misplaced in several:
+            self.produced += 1
+            at_ms = self._it().loop.wall_ms() - age_ms
+            number = home_of(ERASABLE) ^ misplaced
+            meant = Meant(kind, ERASABLE, None, self.produced)
+            if kind == "event":
+                self._write(EVENTS, number, purchase(ERASABLE, at_ms, None), meant)
+            elif kind == "profile":
+                self._write(PROFILES, number, profile(ERASABLE, at_ms, self.produced), meant)
+            else:
+                self._write(PROFILES, number, erasure(ERASABLE, at_ms), meant)
+        if folded:
+            self.fold_all(trouble)
 
     @rule(
         asked=st.lists(st.tuples(customers, st.booleans()), min_size=1, max_size=5),
