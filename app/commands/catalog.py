@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import getpass
-import os
 import sys
-from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from app.commands.catalog_summary import json_of, summary_of
+from app.commands.terminal import (
+    BAD_INPUT,
+    checked_tenant,
+    environment_settings,
+    fail,
+    run_with_brokers,
+    user_name,
+)
 
 if TYPE_CHECKING:
     from app.decision.problems import Problem
@@ -22,12 +26,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-BAD_DOCUMENT = 2
-BROKER_TROUBLE = 1
 DIFFERENT = 1
 DEFAULT_TENANT = "demo"
-#: A person waits for the answer: shorter than a worker's start.
-_BROKER_TIMEOUT_MS = 10_000
 
 
 @click.group()
@@ -62,10 +62,10 @@ def import_command(
     """
     from tables.catalogue_document import CatalogueInvalidError
 
-    settings = _settings()
+    settings = environment_settings()
     try:
         tenant_id, document = _document(file, tenant)
-        diff = _run(_import(settings, tenant_id, document, dry_run=dry_run, prune=prune))
+        diff = run_with_brokers(_import(settings, tenant_id, document, dry_run=dry_run, prune=prune))
     except CatalogueInvalidError as error:
         _refuse(error.problems, as_json)
     click.echo(json_of(diff, dry_run) if as_json else summary_of(diff, dry_run))
@@ -89,11 +89,11 @@ def diff_command(file: click.utils.LazyFile, tenant: str | None, prune: bool, as
     """
     from tables.catalogue_document import CatalogueInvalidError
 
-    settings = _settings()
+    settings = environment_settings()
     try:
         tenant_id, document = _document(file, tenant)
         work = _import(settings, tenant_id, document, dry_run=True, prune=prune)
-        diff = _run(work, trouble=BAD_DOCUMENT)
+        diff = run_with_brokers(work, trouble=BAD_INPUT)
     except CatalogueInvalidError as error:
         _refuse(error.problems, as_json)
     click.echo(json_of(diff, dry_run=True) if as_json else summary_of(diff, dry_run=True))
@@ -115,15 +115,15 @@ def export_command(tenant: str, form: str | None, output: str | None) -> None:
     from tables.catalogue_document import document_of
     from tables.catalogue_yaml import json_text, yaml_text
 
-    tenant_id = _tenant(tenant)
-    document = document_of(tenant_id, _run(_read(_settings(), tenant_id)))
+    tenant_id = checked_tenant(tenant)
+    document = document_of(tenant_id, run_with_brokers(_read(environment_settings(), tenant_id)))
     as_json = form == "json" or (form is None and (output or "").endswith(".json"))
     text = json_text(document) if as_json else yaml_text(document)
     try:
         with click.open_file(output or "-", "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        _fail(f"{output} cannot be written: {error.strerror}", BAD_DOCUMENT)
+        fail(f"{output} cannot be written: {error.strerror}", BAD_INPUT)
 
 
 def _document(file: click.utils.LazyFile, tenant: str | None) -> tuple[str, Document]:
@@ -132,7 +132,7 @@ def _document(file: click.utils.LazyFile, tenant: str | None) -> tuple[str, Docu
     from tables.catalogue_yaml import SIZE_MAX
 
     document = read_document(file.read(SIZE_MAX + 1))
-    return _tenant(tenant or document.tenant_id or DEFAULT_TENANT), document
+    return checked_tenant(tenant or document.tenant_id or DEFAULT_TENANT), document
 
 
 async def _import(
@@ -144,7 +144,7 @@ async def _import(
     from tables.catalogue_plan import plan_import
     from tables.catalogue_writer import CatalogueWriter
 
-    by = _user()
+    by = user_name("offertide catalog import")
     await wait_for_broker(settings)
     if dry_run and not await topic_exists(settings, CATALOG):
         return plan_import(tenant_id, TenantLog(), document.entries, by, datetime.now(UTC), prune).diff
@@ -165,55 +165,6 @@ async def _read(settings: Settings, tenant_id: str) -> Any:
     return await CatalogueWriter(settings).read_tenant(tenant_id)
 
 
-def _run(work: Coroutine[Any, Any, T], trouble: int = BROKER_TROUBLE) -> T:
-    """What the work returns; trouble with the brokers ends the program with one sentence."""
-    from app.provision import ProvisionError
-    from tables.catalogue_commit import CatalogueWriteError
-    from tables.catalogue_topic import CatalogueReadError
-
-    try:
-        return asyncio.run(work)
-    except (ProvisionError, CatalogueReadError, CatalogueWriteError) as error:
-        _fail(str(error), trouble)
-
-
-def _settings() -> Settings:
-    """The environment's settings, with logs set up for a person who waits."""
-    import logging
-
-    import msgspec
-
-    from config.logs import configure_logs
-    from config.settings import Settings, SettingsError
-
-    try:
-        settings = Settings.from_env(os.environ)
-    except SettingsError as error:
-        _fail(str(error), BAD_DOCUMENT)
-    level = settings.log_level if settings.log_level in ("debug", "error", "critical") else "warning"
-    configure_logs(msgspec.structs.replace(settings, log_level=level))
-    if level != "debug":
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # its trouble ends in our own sentence
-    timeout_ms = min(settings.broker_start_timeout_ms, _BROKER_TIMEOUT_MS)
-    return msgspec.structs.replace(settings, broker_start_timeout_ms=timeout_ms)
-
-
-def _tenant(tenant_id: str) -> str:
-    from tables.catalogue_records import is_tenant_id
-
-    if not is_tenant_id(tenant_id):
-        raise click.BadParameter("must be 1 to 64 of the characters a-z 0-9 -", param_hint="--tenant")
-    return tenant_id
-
-
-def _user() -> str:
-    """Who imports, as far as this machine knows."""
-    try:
-        return getpass.getuser()[:256]
-    except (OSError, KeyError, ImportError):
-        return "offertide catalog import"
-
-
 def _refuse(problems: list[Problem], as_json: bool) -> NoReturn:
     if as_json:
         from tables.catalogue_yaml import json_text
@@ -225,9 +176,4 @@ def _refuse(problems: list[Problem], as_json: bool) -> NoReturn:
             f"{problem.path}: {problem.message}" if problem.path else f"FILE {problem.message}", err=True
         )
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    _fail(f"{count}; nothing was imported", BAD_DOCUMENT)
-
-
-def _fail(sentence: str, code: int) -> NoReturn:
-    click.echo(sentence, err=True)
-    sys.exit(code)
+    fail(f"{count}; nothing was imported", BAD_INPUT)

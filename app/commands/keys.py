@@ -200,12 +200,12 @@ async def _keys(settings: Settings, tenant_id: str) -> list[ApiKey]:
 
 async def _write(settings: Settings, tenant_id: str, key: ApiKey) -> None:
     from app.provision import ensure_topics, wait_for_broker
-    from config.topics import CATALOG
+    from config.topics import AUDIT, CATALOG
     from tables.catalogue_document import Entry
     from tables.catalogue_writer import CatalogueWriter
 
     await wait_for_broker(settings)
-    await ensure_topics(settings, only=[CATALOG])
+    await ensure_topics(settings, only=[CATALOG, AUDIT])
     entry = Entry("api-keys", f"api-keys[{key.id}]", key)
     await CatalogueWriter(settings).import_tenant(tenant_id, [entry], by=user_name("offertide keys"))
 

@@ -43,8 +43,8 @@ def environment_settings() -> Settings:
     return msgspec.structs.replace(settings, broker_start_timeout_ms=timeout_ms)
 
 
-def run_with_brokers(work: Coroutine[Any, Any, T]) -> T:
-    """What the work returns; trouble with the brokers ends the program with one sentence."""
+def run_with_brokers(work: Coroutine[Any, Any, T], trouble: int = BROKER_TROUBLE) -> T:
+    """What the work returns; trouble with the brokers ends the program with one sentence and this code."""
     from app.provision import ProvisionError
     from tables.catalogue_commit import CatalogueWriteError
     from tables.catalogue_topic import CatalogueReadError
@@ -52,7 +52,7 @@ def run_with_brokers(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
     except (ProvisionError, CatalogueReadError, CatalogueWriteError) as error:
-        fail(str(error), BROKER_TROUBLE)
+        fail(str(error), trouble)
 
 
 def checked_tenant(tenant_id: str) -> str:
