@@ -58,7 +58,7 @@ async def test_a_partition_that_failed_answers_nothing_while_its_producer_stops(
 ) -> None:
     stop, statuses = PartitionProducer.stop, list[int]()
     push = {"customerId": "C1", "channelId": "push", "limit": 1}
-    bought = {"customerId": "C1", "type": "purchase"}
+    click = {"customerId": "C1", "offerId": "offer-1", "channelId": "web", "outcomeType": "click"}
     async with running(settings) as app, Client(settings.worker_url, TENANT) as client:
 
         async def slow_stop(producer: PartitionProducer) -> None:
@@ -68,7 +68,7 @@ async def test_a_partition_that_failed_answers_nothing_while_its_producer_stops(
             await stop(producer)
             if failing:
                 statuses.append((await client.post("/api/v1/recommend", push))[0])
-                statuses.append((await client.post("/api/v1/events/ingest", bought))[0])
+                statuses.append((await client.post("/api/v1/respond", click))[0])
                 statuses.append((await client.get("/api/v1/customers/C1"))[0])
 
         monkeypatch.setattr(PartitionProducer, "stop", slow_stop)
