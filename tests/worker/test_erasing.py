@@ -20,7 +20,7 @@ from tests.kafka.cluster import KafkaCluster
 from tests.worker.harness import Client, WorkerProcess, eventually
 from tests.worker.shop import TENANT
 from tests.worker.test_routing import two_workers
-from tests.worker.test_standbys import _content, _level
+from tests.worker.test_standbys import _content, _settled
 
 pytestmark = [pytest.mark.kafka]
 
@@ -120,20 +120,6 @@ async def _assert_unnamed(kafka: KafkaCluster, workers: tuple[WorkerProcess, ...
             assert [key for key, value in stored.items() if name in key or name in value] == []
 
 
-async def _still(client: Client) -> None:
-    """Wait until the customer's partition has folded and published all there is, and its copy is level."""
-    marker = {"type": "purchase", "customerId": "marker"}
-    assert (await client.post("/api/v1/events/ingest", marker))[0] == 200
-
-    async def quiet() -> bool:
-        _, page = await client.get("/metrics")
-        lags = [line for line in page.splitlines() if line.startswith("offertide_partition_lag_records{")]
-        pending = [line for line in page.splitlines() if line.startswith("offertide_outbox_pending")]
-        return all(float(line.split()[1]) == 0 for line in (*lags, *pending)) and await _level(client, 4)
-
-    await eventually(quiet, 30, "all is folded")
-
-
 @pytest.mark.timeout(240)
 async def test_an_erased_customer_is_nowhere_and_does_not_come_back(
     kafka_cluster: KafkaCluster, app_id: str, tmp_path: Path
@@ -142,7 +128,7 @@ async def test_an_erased_customer_is_nowhere_and_does_not_come_back(
         before_ms = int(time.time() * 1000)
         await _fill(one)
         await _produce(kafka_cluster, app_id, [(RESPONSES, _parked(first))])
-        await asyncio.gather(_still(one), _still(two))
+        await _settled(one, two)
 
         asked = [{**RECOMMEND, "channelId": channel} for channel in ("push", "web")] * 20
         erasing = asyncio.create_task(one.call("DELETE", PATH))
@@ -158,7 +144,7 @@ async def test_an_erased_customer_is_nowhere_and_does_not_come_back(
         for client in (one, two):
             assert await client.get(f"/api/v1/erasures/{erasure['erasureId']}") == (200, erasure)
         await _produce(kafka_cluster, app_id, _old(before_ms), before_ms)
-        await asyncio.gather(_still(one), _still(two))
+        await _settled(one, two)
         assert (await one.call("GET", PATH))[0] == 404
         first.kill()
         second.kill()
