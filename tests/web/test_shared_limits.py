@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,7 +17,7 @@ from app.child import free_ports
 from app.decision.tiers import Rate
 from config.metrics import new_metrics
 from config.settings import Settings
-from tests.redis_server import RedisServer
+from tests.redis_server import RedisServer, certificate_in
 from tests.worker.harness import eventually
 from web import redis_link
 from web.errors import ApiError
@@ -215,25 +213,8 @@ async def test_a_wrong_password_falls_back_and_is_not_logged(tmp_path: Path) -> 
         assert "127.0.0.1" not in repr(logs)
 
 
-def _certificate(folder: Path) -> tuple[str, str]:
-    """A certificate for this machine, and its key."""
-    certificate, key = str(folder / "cert.pem"), str(folder / "key.pem")
-    openssl = shutil.which("openssl")
-    assert openssl is not None
-    subprocess.run(
-        [
-            *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
-            *("-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=redis"),
-            *("-addext", "subjectAltName=IP:127.0.0.1"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return certificate, key
-
-
 async def test_redis_behind_a_socket_and_behind_tls(tmp_path: Path) -> None:
-    certificate, key = _certificate(tmp_path)
+    certificate, key = certificate_in(tmp_path)
     socket = str(tmp_path / "redis.sock")
     (port,) = free_ports(1)
     files = ("--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate)
