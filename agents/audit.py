@@ -12,6 +12,7 @@ from config.metrics import Metrics
 from config.settings import Settings
 from tables.audit_index import AuditIndex
 from tables.audit_topic import AuditFeed, open_audit
+from tables.background import Background
 
 log = structlog.get_logger(__name__)
 
@@ -34,19 +35,16 @@ class AuditReader:
         self._settings = settings
         self._index = index
         self._metrics = metrics
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background(self._run, "audit reader")
         self._said: set[str] = set()
 
     async def start(self) -> None:
         """Begin to read; the topic must exist."""
-        self._task = asyncio.create_task(self._run(), name="audit reader")
+        self._background.start()
 
     async def stop(self) -> None:
         """Stop reading; the index stays."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        await self._background.stop()
 
     async def _run(self) -> None:
         pause_s = _BACKOFF_FIRST_S

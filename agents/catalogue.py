@@ -15,6 +15,7 @@ from app.decision.index import EntityKey
 from config.metrics import Metrics
 from config.settings import Settings
 from tables.audit_records import ChainHead
+from tables.background import Background
 from tables.catalogue_log import CatalogueLog, TenantLog
 from tables.catalogue_topic import CatalogueFeed, new_barrier, open_feed, remove_barrier, write_barrier
 from tables.key_uses import USED, KeyUses
@@ -57,7 +58,7 @@ class CatalogueReader:
         self._trouble: str | None = "the catalogue is being read"
         self._log = CatalogueLog()
         self._stale: set[str] = set()
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background(self._run, "catalogue reader")
         self._removing: set[asyncio.Task[None]] = set()
 
     @property
@@ -118,14 +119,13 @@ class CatalogueReader:
 
     async def start(self) -> None:
         """Begin to read, in the background; the topic must exist. See `wait_ready`."""
-        self._task = asyncio.create_task(self._run(), name="catalogue reader")
+        self._background.start()
 
     async def stop(self) -> None:
         """Stop reading; the snapshot stays."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task, *self._removing])
+        await self._background.stop()
+        if self._removing:
+            await asyncio.wait(self._removing)
 
     async def _run(self) -> None:
         """Read for ever: whatever breaks is logged, and reading begins again after a growing pause."""

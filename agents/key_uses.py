@@ -7,6 +7,7 @@ import asyncio
 import structlog
 
 from config.topics import CATALOG
+from tables.background import Background
 from tables.key_uses import KeyUses
 from tables.publisher import Publisher, PublishError
 
@@ -27,18 +28,15 @@ class KeyUseTeller:
     def __init__(self, uses: KeyUses, publisher: Publisher) -> None:
         self.uses = uses
         self._publisher = publisher
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background(self._run, "key uses")
 
     def start(self) -> None:
         """Begin, in the background."""
-        self._task = asyncio.create_task(self._run(), name="key uses")
+        self._background.start()
 
     async def stop(self) -> None:
         """End; a use of the last seconds may stay untold."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        await self._background.stop()
 
     async def _run(self) -> None:
         while True:

@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from config.metrics import Metrics
 from config.settings import Settings
 from config.topics import SCOREBOARD, topic_names
+from tables.background import Background
 from tables.clients import lone_consumer
 from tables.layout import FENCE_KEY
 from tables.scoreboard import Scoreboard
@@ -46,18 +47,15 @@ class ScoreboardReader:
         self._scoreboard = scoreboard
         self._metrics = metrics
         self._place = TopicPartition(topic_names(settings.app_id)[SCOREBOARD], 0)
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background(self._run, "scoreboard reader")
 
     async def start(self) -> None:
         """Begin to read, in the background; the topic must exist."""
-        self._task = asyncio.create_task(self._run(), name="scoreboard reader")
+        self._background.start()
 
     async def stop(self) -> None:
         """Stop reading; what was read stays."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        await self._background.stop()
 
     async def _run(self) -> None:
         while True:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
-
+from config.kafka_settings import KafkaSettings
 from config.setting_types import host, number
 
 
-class HttpSettings(msgspec.Struct, frozen=True, kw_only=True):
+class HttpSettings(KafkaSettings, frozen=True, kw_only=True):
     """What clients may hold of a worker, and the bind of operations."""
 
     ops_host: Annotated[

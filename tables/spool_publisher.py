@@ -18,6 +18,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from config.metrics import Metrics
+from tables.background import Background
 from tables.publisher import CUT_OFF, Derived, Publisher, PublishError
 from tables.routing import partition_of
 from tables.spool import Spool
@@ -56,18 +57,15 @@ class SpoolPublisher:
         self._partitions = partitions
         self._failures = metrics.spool_publish_failures_total
         self._delay_s = _FIRST_S
-        self._task: asyncio.Task[None] | None = None
+        self._background = Background(self._run, "spool publisher")
 
     def start(self) -> None:
         """Begin with what is there."""
-        self._task = asyncio.create_task(self._run())
+        self._background.start()
 
     async def stop(self) -> None:
         """Stop; what is not acknowledged stays in the spool."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        await self._background.stop()
 
     async def _run(self) -> None:
         while True:

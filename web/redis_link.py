@@ -25,6 +25,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from config.metrics import Metrics
+from tables.background import Background
 
 #: Redis is late after this many seconds.
 LATE_S = 0.05
@@ -93,7 +94,7 @@ class RedisLink:
         self._fell = asyncio.Event()
         self._fell.set()
         self._checks: list[Callable[[], Awaitable[object]]] = []
-        self._probing: asyncio.Task[None] | None = None
+        self._probing = Background(self._probe_on, "redis probe")
 
     @property
     def up(self) -> bool:
@@ -106,15 +107,12 @@ class RedisLink:
 
     def start(self) -> None:
         """Begin to look for Redis, in the background."""
-        self._probing = asyncio.create_task(self._probe_on(), name="redis probe")
+        self._probing.start()
 
     async def stop(self) -> None:
         """Close all connections."""
-        probing, self._probing = self._probing, None
         self._up = False
-        if probing is not None:
-            probing.cancel()
-            await asyncio.wait([probing])
+        await self._probing.stop()
         with contextlib.suppress(Exception):
             await self.pool.disconnect()
 

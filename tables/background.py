@@ -1,0 +1,34 @@
+"""A task of the worker that goes on until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+
+class Background:
+    """One coroutine that runs from `start` to `stop`; started at most once at a time.
+
+    Args:
+        run: gives the coroutine, which goes on until it is cancelled.
+        name: the task's, for people who look at a stuck program.
+    """
+
+    __slots__ = ("_name", "_run", "_task")
+
+    def __init__(self, run: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        self._run = run
+        self._name = name
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.create_task(self._run(), name=self._name)
+
+    async def stop(self) -> None:
+        """Cancel it and wait until it has ended; nothing when it does not run."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
