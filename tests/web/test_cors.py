@@ -49,7 +49,10 @@ async def test_a_preflight_needs_no_key_and_is_granted_what_clients_use(
 ) -> None:
     worker.catalogue = listing({TENANT: [SHOP], "second": [OTHER]})
     for origin in (SHOP, OTHER):
-        for path, methods in ((RECOMMEND, "POST"), ("/api/v1/customers/ann", "GET, PUT, PATCH, HEAD")):
+        for path, methods in (
+            (RECOMMEND, "POST"),
+            ("/api/v1/customers/ann", "GET, PUT, PATCH, DELETE, HEAD"),
+        ):
             response = await client.options(path, headers=asking(origin))
             assert (response.status, await response.read()) == (204, b"")
             assert response.headers["Access-Control-Allow-Origin"] == origin
