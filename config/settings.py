@@ -93,6 +93,9 @@ class Settings(HttpSettings, frozen=True, kw_only=True):
         Secret | None,
         redis_address("Redis in which workers count rates and quotas together; each counts alone without."),
     ] = None
+    redis_timeout_ms: Annotated[
+        int, number(5, 10_000, "milliseconds", "How late Redis may be before a worker counts alone.")
+    ] = 50
     body_limit_bytes: Annotated[
         int, number(1_024, 16 * _MIB, "bytes", "Largest request body; a larger one is answered 413.")
     ] = 262_144

@@ -49,7 +49,9 @@ class Limits:
         self._own = OwnWindows(window_s, clock_s)
         url = settings.redis_url
         #: The way to Redis; None when there is none.
-        self.link = None if url is None else RedisLink(url.reveal(), metrics)
+        self.link = (
+            None if url is None else RedisLink(url.reveal(), metrics, settings.redis_timeout_ms / 1000)
+        )
         self._shared = None if self.link is None else SharedWindows(self.link, settings.app_id, window_s)
 
     def start(self) -> None:

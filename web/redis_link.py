@@ -2,7 +2,7 @@
 
 Rules:
 
-1.  Redis is late after 50 ms. What is late is cancelled, its connection closed, and the link goes down.
+1.  Redis is late after `late_s` seconds. What is late is cancelled, its connection closed, and the link goes down.
     An error does the same, whatever it is.
 2.  While the link is down nobody asks: a probe in the background does, with growing pauses, and takes it up
     once Redis does in time what calls ask of it. A link that goes down again soon waits longer each time.
@@ -26,9 +26,6 @@ from redis.backoff import NoBackoff
 
 from config.metrics import Metrics
 from tables.background import Background
-
-#: Redis is late after this many seconds.
-LATE_S = 0.05
 
 #: Calls at Redis at once; each has its connection.
 AT_ONCE = 32
@@ -72,7 +69,7 @@ class RedisLink:
         late_s: after how many seconds Redis is late.
     """
 
-    def __init__(self, url: str, metrics: Metrics, late_s: float = LATE_S) -> None:
+    def __init__(self, url: str, metrics: Metrics, late_s: float) -> None:
         self._late_s = late_s
         self._metrics = metrics
         self.pool = ConnectionPool.from_url(

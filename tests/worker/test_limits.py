@@ -31,6 +31,9 @@ LIMITED = [f"limited-{number}" for number in range(6)]
 RATE = 100
 FLOW = {"id": "main", "name": "Main", "status": "active", "default": True, "unknownCustomers": "allow"}
 
+#: What counts as late here: a busy machine is not Redis being away.
+PATIENT: dict[str, Any] = {"redis_timeout_ms": 3_000}
+
 Answered = tuple[int, Any]
 
 
@@ -104,25 +107,19 @@ class Workers:
         await eventually(up, 30, "all workers count together")
 
 
-async def _exactly(workers: Workers, tenants: Sequence[str]) -> None:
-    """A tenant's 300 calls at both workers, 100 of them admitted; another tenant's if Redis was starved."""
-    for tenant in tenants:
-        before = await workers.sum("redis_fallbacks_total")
-        found = await workers.many(tenant, 300)
-        if await workers.sum("redis_fallbacks_total") == before:
-            assert found == {404: RATE, 429: 200}
-            return
-        assert set(found) == {404, 429}
-        assert RATE <= found[404] <= 2 * RATE
-        await workers.redis_up()
-    raise AssertionError("this machine is too busy: Redis was always late")
+async def _exactly(workers: Workers, tenant: str) -> None:
+    """A tenant's 300 calls at both workers, 100 of them admitted."""
+    before = await workers.sum("redis_fallbacks_total")
+    found = await workers.many(tenant, 300)
+    assert await workers.sum("redis_fallbacks_total") == before
+    assert found == {404: RATE, 429: 200}
 
 
 async def test_two_workers_and_redis_admit_exactly_the_rate_and_redis_may_go(
     kafka_cluster: KafkaCluster, app_id: str, tmp_path: Path
 ) -> None:
     with RedisServer(tmp_path) as redis:
-        workers = Workers(kafka_cluster, app_id, tmp_path, 2, redis_url=Secret(redis.url))
+        workers = Workers(kafka_cluster, app_id, tmp_path, 2, redis_url=Secret(redis.url), **PATIENT)
         await ensure_topics(workers.settings[0])
         for tenant in LIMITED:
             await import_tenant(workers.settings[0], tenant, tier="community")
@@ -130,7 +127,7 @@ async def test_two_workers_and_redis_admit_exactly_the_rate_and_redis_may_go(
         async with workers.running():
             await workers.redis_up()
             await workers.many("free", 40)
-            await _exactly(workers, LIMITED[:3])
+            await _exactly(workers, LIMITED[0])
             forwarded = await workers.sum('http_forwarded_total{outcome="answered"}')
             assert forwarded > 20, "half of the calls are another worker's, and count once"
             for away, back in ((redis.kill, redis.start), (redis.freeze, redis.thaw)):
@@ -148,7 +145,7 @@ async def test_two_workers_and_redis_admit_exactly_the_rate_and_redis_may_go(
                 assert await workers.sum("redis_up") == 0
                 back()
                 await workers.redis_up()
-            await _exactly(workers, LIMITED[5:])
+            await _exactly(workers, LIMITED[5])
 
 
 async def _keep_calling(workers: Workers, tenant: str) -> Counter[int]:
@@ -203,20 +200,16 @@ async def test_two_workers_and_redis_keep_a_quota_exactly(
     kafka_cluster: KafkaCluster, app_id: str, tmp_path: Path
 ) -> None:
     with RedisServer(tmp_path) as redis:
-        workers = Workers(kafka_cluster, app_id, tmp_path, 2, redis_url=Secret(redis.url))
+        workers = Workers(kafka_cluster, app_id, tmp_path, 2, redis_url=Secret(redis.url), **PATIENT)
         await ensure_topics(workers.settings[0])
-        tenants = [f"metered-{number}" for number in range(5)]
-        for tenant in tenants:
-            await import_tenant(workers.settings[0], tenant, quotaPerMonth=50)
+        tenant = "metered"
+        await import_tenant(workers.settings[0], tenant, quotaPerMonth=50)
         async with workers.running():
             await workers.redis_up()
-            for tenant in tenants:
-                before = await workers.sum("redis_fallbacks_total")
-                found = _decided(await asyncio.gather(*(workers.recommend(tenant, n) for n in range(120))))
-                if await workers.sum("redis_fallbacks_total") == before:
-                    break
-                await workers.redis_up()
-            assert found == {"some": 50, "QUOTA_EXCEEDED": 70}, "or Redis was late each time"
+            before = await workers.sum("redis_fallbacks_total")
+            found = _decided(await asyncio.gather(*(workers.recommend(tenant, n) for n in range(120))))
+            assert await workers.sum("redis_fallbacks_total") == before
+            assert found == {"some": 50, "QUOTA_EXCEEDED": 70}
 
             async def told() -> bool:
                 refused = [await workers.recommend(tenant, number) for number in range(24)]
