@@ -19,6 +19,7 @@ import yaml
 
 from app.decision.loading import DEPTH_MAX
 from app.decision.problems import Problem
+from app.decision.refusals import first_twice
 
 #: Largest document, in bytes.
 SIZE_MAX = 16 * 1024 * 1024
@@ -204,8 +205,7 @@ def _scalar(event: yaml.ScalarEvent) -> object:
 def _json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = first_twice(name for name, _ in pairs)
         raise _error(f"uses the name {twice} twice in one object")
     return found
 

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from aiohttp import web
 
-from app.decision.refusals import Problem, field_problems, malformed_message
+from app.decision.refusals import Problem, field_problems, first_twice, malformed_message
 from web.errors import ApiError, invalid, too_large, unsupported_media_type
 
 DEPTH_MAX = 64
@@ -189,8 +189,7 @@ def _check_depth(document: object, depth_max: int) -> None:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = first_twice(name for name, _ in pairs) or ""
         raise DuplicateNameError(f"has the name {twice[:100]!r} twice in an object")
     return made
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -48,6 +48,16 @@ def first_problems(problems: Sequence[Problem]) -> Sequence[Problem]:
     if len(problems) > PROBLEMS_MAX:
         told[-1] = Problem("", f"and {len(problems) - PROBLEMS_MAX + 1} more problems")
     return told
+
+
+def first_twice(names: Iterable[str]) -> str | None:
+    """The first name that was there before; None when all differ. One look at each name."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 def refusal(kind: type[msgspec.Struct], body: bytes, error: Exception) -> Refused:
