@@ -17,7 +17,6 @@ from tables.publisher import Publisher
 from tables.scoreboard import Scoreboard
 from tables.spool import Spool
 from tables.standby import Standby
-from web.facts import RecordFact, record_nothing
 from web.latency_budgets import LatencyBudgets
 from web.limits import Limits
 from web.quota import Quota
@@ -58,5 +57,3 @@ class Engine:
     key_uses: KeyUses = field(default_factory=KeyUses)
     latency_budgets: LatencyBudgets = field(default_factory=LatencyBudgets)
     breakers: Breakers = field(default_factory=Breakers)
-    #: Where the audit trail is to be handed over.
-    record_fact: RecordFact = record_nothing

@@ -27,6 +27,7 @@ from web.access import Operation, Role, areas
 from web.engine import Engine
 from web.erasure_body import ErasureBody, erasure_body
 from web.errors import ApiError, not_found, pending
+from web.facts import CUSTOMER_ERASED, record_fact
 from web.routing import Lease, lease_customer, lease_partition
 from web.submitting import refusal, submit
 from web.view import Answer, ApiView, Call, encode
@@ -76,17 +77,11 @@ async def erase(engine: Engine, call: Call, customer_id: str) -> Answer:
     """The answer to DELETE /customers/{id}, once the customer is erased for good.
 
     Raises:
-        ApiError: 503, see `submit`; whatever the audit trail raises.
+        ApiError: 503, see `submit` and `record_fact`.
     """
     record = ErasureRecord(call.tenant_id, customer_id, erase=True)
     lease = lease_customer(engine, call.tenant_id, customer_id)
-    await engine.record_fact(
-        tenant_id=call.tenant_id,
-        actor=call.caller.actor,
-        action="customer.erase",
-        subject_hash=customer_hash(lease.key).hex(),
-        request_id=call.request_id,
-    )
+    await record_fact(engine, call, CUSTOMER_ERASED, customer_hash(lease.key).hex())
     lease.check()
     verdict = await submit(engine, lease, PROFILES, encode(record), _RETRY)
     if verdict.status != ERASED:

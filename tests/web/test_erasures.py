@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from app.decision.erasing import erasure_id_of, new_erasure
 from config.topics import CHANGELOG_GONE_MS, RAW_RETENTION_MS
+from tables.audit_actor import SANDBOX
+from tables.catalogue_commit import CatalogueWriteError
+from tables.catalogue_desk import DeskFullError
+from tables.catalogue_topic import CatalogueReadError
 from tables.layout import customer_hash, customer_key
+from tests.web.hand_log import Log
 from tests.web.harness import HEADERS, NOW_MS, TENANT, Client, Worker
-from web.errors import not_ready
 from web.instants import iso_ms
 
 ANN = "/api/v1/customers/ann"
@@ -77,17 +79,33 @@ async def test_a_customer_id_that_is_none_is_400(client: Client) -> None:
     assert response.status == 400
 
 
-async def test_the_fact_is_recorded_first_and_without_it_nothing_is_erased(worker: Worker) -> None:
-    facts: list[dict[str, Any]] = []
-
-    async def record(**fact: Any) -> None:
-        facts.append(fact)
-        raise not_ready("The audit trail does not take it.")
-
-    object.__setattr__(worker.engine, "record_fact", record)
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (CatalogueReadError("away"), "NOT_READY"),
+        (CatalogueWriteError("away", certain=False), "NOT_READY"),
+        (CatalogueWriteError("away", certain=True), "NOT_READY"),
+        (DeskFullError("full"), "OVERLOADED"),
+    ],
+)
+async def test_without_the_audit_trail_nothing_is_erased(
+    worker: Worker, failure: Exception, code: str
+) -> None:
+    log = Log(worker)
+    worker.use(log)
+    worker.desk.failure = failure
     async with worker.client("erasing") as client:
-        response = await client.delete(ANN, headers={**HEADERS, "X-Request-Id": "req-12345678"})
-        assert (response.status, "audit trail" in (await response.json())["error"]) == (503, True)
-    (fact,) = facts
-    assert (fact["tenant_id"], fact["action"]) == (TENANT, "customer.erase")
-    assert (fact["subject_hash"], fact["request_id"]) == (customer_hash(b"shop:ann").hex(), "req-12345678")
+        response = await client.delete(ANN, headers=HEADERS)
+        assert (response.status, (await response.json())["code"]) == (503, code)
+    assert response.headers["Retry-After"]
+    assert log.records == []
+
+
+async def test_the_fact_names_who_and_a_hash(worker: Worker, client: Client) -> None:
+    """There is no Kafka here: the fact stands, and the erasure has failed."""
+    response = await client.delete(ANN, headers={**HEADERS, "X-Request-Id": "req-12345678"})
+    assert response.status == 503
+    subject = customer_hash(b"shop:ann").hex()
+    assert worker.desk.facts == [(TENANT, SANDBOX, "customer.erased", subject)]
+    entry = (await (await client.get("/api/v1/audit", headers=HEADERS)).json())["audit"][0]
+    assert (entry["action"], entry["id"], entry["requestId"]) == ("customer.erased", subject, "req-12345678")

@@ -15,7 +15,8 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from app.decision.ids import routed_id
 from config.topics import DECISIONS, EVENTS, PROFILES, RESPONSES, changelog_topic, topic_names
 from tables.clients import lone_consumer
-from tables.layout import FENCE_KEY
+from tables.layout import FENCE_KEY, customer_hash, customer_key
+from tables.routing import partition_of
 from tests.kafka.cluster import KafkaCluster
 from tests.worker.harness import Client, WorkerProcess, eventually
 from tests.worker.shop import TENANT
@@ -193,6 +194,46 @@ async def test_a_worker_killed_right_after_the_answer_has_erased(
         assert await one.get(f"/api/v1/erasures/{erasure['erasureId']}") == (200, erasure)
         first.stop()
         await _assert_unnamed(kafka_cluster, (first,))
+
+
+@pytest.mark.timeout(240)
+async def test_any_worker_puts_the_fact_into_the_trail_and_nobodys_name(
+    kafka_cluster: KafkaCluster, app_id: str, tmp_path: Path
+) -> None:
+    """Both workers erase at once, and one changes the catalogue: each fences the other, none is lost."""
+    async with two_workers(kafka_cluster, app_id, tmp_path) as ((_, one), (_, two)):
+        places = {
+            each["partition"]: each["url"] for each in (await one.get("/api/v1/topology"))[1]["partitions"]
+        }
+        writer = one if places[0] == one.url else two
+        names = {client: _owned_by(client, places) for client in (one, two)}
+        assert all(names.values())
+        other = two if writer is one else one
+        customers = [name for client in (other, writer) for name in names[client][:6]]
+
+        async def until_erased(name: str) -> None:
+            async def erased() -> bool:
+                status, body = await other.call("DELETE", f"/api/v1/customers/{name}")
+                assert status in (202, 503), body
+                return status == 202
+
+            await eventually(erased, 60, f"{name} is erased")
+
+        change = other.post("/api/v1/categories", {"id": "jazz", "name": "Jazz"})
+        answers = await asyncio.gather(change, *(until_erased(name) for name in customers))
+        assert answers[0][0] in (201, 503), answers[0]
+        subjects = {customer_hash(customer_key(TENANT, name)).hex() for name in customers}
+        for client in (one, two):
+            status, trail = await client.get("/api/v1/audit?action=customer.erased&limit=200")
+            assert (status, trail["chain"]["verified"]) == (200, True)
+            assert {entry["id"] for entry in trail["audit"]} == subjects
+            assert not any(name in json.dumps(trail) for name in customers)
+
+
+def _owned_by(client: Client, places: dict[int, str]) -> list[str]:
+    """Customers of whom a worker owns the partition."""
+    names = [f"erased-{number}" for number in range(60)]
+    return [name for name in names if places[partition_of(customer_key(TENANT, name), 8)] == client.url]
 
 
 async def _all_owned(client: Client) -> bool:
