@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from config.settings import Settings
@@ -115,7 +115,8 @@ class CatalogueCommit:
                 async with asyncio.timeout(timeout_s):
                     offset = await self._send(ahead, batches)
                 committing = True
-        except ProducerFenced as error:
+        except (ProducerFenced, IllegalOperation) as error:
+            # The second is how the client refuses what follows a batch that was fenced.
             raise CatalogueConflictError(
                 "another import has begun meanwhile: run this one again", certain=not committing
             ) from error

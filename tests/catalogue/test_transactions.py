@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -104,6 +105,25 @@ async def test_a_zombie_writer_is_fenced(kafka_settings: Settings) -> None:
     log = await read_to_now(settings)
     assert log.version == diff.version
     assert log.tenant("demo").waiting == {}
+
+
+async def test_a_zombie_that_learns_it_between_two_batches_is_fenced(
+    kafka_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client refuses the second batch by itself once the first was fenced."""
+    send = AIOKafkaProducer.send_batch
+
+    async def one_by_one(self: AIOKafkaProducer, *args: Any, **options: Any) -> asyncio.Future[Any]:
+        sent: asyncio.Future[Any] = await send(self, *args, **options)
+        await asyncio.wait([sent])
+        return sent
+
+    async with begin_commit(kafka_settings) as zombie:
+        await CatalogueWriter(kafka_settings).import_tenant("demo", shop(2), "test")
+        monkeypatch.setattr(AIOKafkaProducer, "send_batch", one_by_one)
+        with pytest.raises(CatalogueConflictError) as refused:
+            await zombie.write([(b"demo:x", b"{}")], [(b"demo", b"{}")])
+    assert refused.value.certain
 
 
 async def test_a_zombie_in_the_middle_of_its_transaction_is_fenced(kafka_settings: Settings) -> None:
