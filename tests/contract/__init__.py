@@ -1,0 +1,1 @@
+"""What clients written from the reference documents need, asked of a running worker."""
