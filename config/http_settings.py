@@ -1,15 +1,15 @@
-"""The settings of a worker's HTTP server that bound what clients may hold, and where operations are."""
+"""The settings of a worker's HTTP server: what clients may hold and get, and where operations are."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 from config.kafka_settings import KafkaSettings
-from config.setting_types import host, number
+from config.setting_types import flag, host, number
 
 
 class HttpSettings(KafkaSettings, frozen=True, kw_only=True):
-    """What clients may hold of a worker, and the bind of operations."""
+    """What clients may hold of a worker and are answered, and the bind of operations."""
 
     ops_host: Annotated[
         str | None, host("Address that /health, /ready and /metrics listen on; by default the API's.")
@@ -34,3 +34,6 @@ class HttpSettings(KafkaSettings, frozen=True, kw_only=True):
             100, 3_600_000, "milliseconds", "How long a connection may idle; longer than a proxy before it."
         ),
     ] = 75_000
+    recommendations_alias: Annotated[
+        bool, flag("Whether recommend answers its decisions as `recommendations` too, for older clients.")
+    ] = True

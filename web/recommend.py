@@ -9,12 +9,14 @@ from app.decision.contacts.reserving import counted_contacts
 from app.decision.records import ShortText
 from web.access import Operation, Parameter, Role, areas
 from web.deciding import answered_without_log, decide_for, log_decision, make_decision, view_of
+from web.engine import Engine
 from web.idempotency_key import IDEMPOTENCY_KEY
 from web.recommend_answer import RecommendAnswer, render
-from web.recommend_body import RecommendBody, read_wanted
+from web.recommend_body import RecommendBody, Wanted, read_wanted
 from web.remembering import answer_once, copied_answer
 from web.routing import lease_customer
 from web.stale import STALE_STATE, assigned_of, standby_for, stored_customer
+from web.underway import Underway
 from web.view import Answer, ApiView, Call
 
 
@@ -54,7 +56,7 @@ class RecommendView(ApiView):
             degraded = await log_decision(engine, lease, made, catalogue)
             slot.logged = degraded is None and bool(made.decided.decisions)
         lease.check()
-        return Answer(render(made, wanted.customer_id, wanted.debug, degraded))
+        return Answer(_rendered(engine, made, wanted, degraded))
 
     def stale(self, method: str, call: Call, partition: int) -> Answer | None:
         engine = self.engine
@@ -76,4 +78,8 @@ class RecommendView(ApiView):
         made = decide_for(engine, catalogue, wanted, partition, view, now_ms)
         if not answered_without_log(made.decided, catalogue):
             return None
-        return Answer(render(made, wanted.customer_id, wanted.debug, STALE_STATE))
+        return Answer(_rendered(engine, made, wanted, STALE_STATE))
+
+
+def _rendered(engine: Engine, made: Underway, wanted: Wanted, degraded: str | None) -> bytes:
+    return render(made, wanted.customer_id, wanted.debug, degraded, engine.settings.recommendations_alias)

@@ -45,8 +45,8 @@ class Meta(msgspec.Struct, rename="camel", omit_defaults=True):
     removals: dict[str, int] | None = None
 
 
-class RecommendAnswer(msgspec.Struct, rename="camel", omit_defaults=True):
-    """The answer. `recommendations` is `decisions` again, for clients of the tutorial.
+class RecommendAnswer(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
+    """The answer. `recommendations` is `decisions` again, for clients of the tutorial, unless that is off.
 
     `control_group` is there when the customer is in the tenant's holdout.
     """
@@ -55,7 +55,7 @@ class RecommendAnswer(msgspec.Struct, rename="camel", omit_defaults=True):
     customer_id: str
     count: int
     decisions: msgspec.Raw
-    recommendations: msgspec.Raw
+    recommendations: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     decision_flow_id: str
     processed_at: str
     meta: Meta
@@ -66,18 +66,21 @@ class RecommendAnswer(msgspec.Struct, rename="camel", omit_defaults=True):
     trace: msgspec.Raw | None = None
 
 
-def render(made: Underway, customer_id: str, debug: bool, degraded: str | None) -> bytes:
+def render(made: Underway, customer_id: str, debug: bool, degraded: str | None, alias: bool = True) -> bytes:
     """The JSON of `answer_of`."""
-    return encode(answer_of(made, customer_id, debug, degraded))
+    return encode(answer_of(made, customer_id, debug, degraded, alias))
 
 
-def answer_of(made: Underway, customer_id: str, debug: bool, degraded: str | None) -> RecommendAnswer:
+def answer_of(
+    made: Underway, customer_id: str, debug: bool, degraded: str | None, alias: bool = True
+) -> RecommendAnswer:
     """The answer.
 
     Args:
         made: the decision.
         debug: whether the caller wants the removals counted.
         degraded: why the answer is not on the log, None when it is; such an answer has no trace.
+        alias: whether the decisions stand under `recommendations` too.
     """
     decided, recommendation_id = made.decided, made.recommendation_id
     decisions = msgspec.Raw(encode([_decision(one, recommendation_id) for one in decided.decisions]))
@@ -86,7 +89,7 @@ def answer_of(made: Underway, customer_id: str, debug: bool, degraded: str | Non
         customer_id=customer_id,
         count=len(decided.decisions),
         decisions=decisions,
-        recommendations=decisions,
+        recommendations=decisions if alias else msgspec.UNSET,
         decision_flow_id=made.flow_id,
         processed_at=iso_ms(made.at_ms),
         meta=Meta(

@@ -48,7 +48,8 @@ async def answer_once(engine: Engine, call: Call, snapshot: CatalogSnapshot) -> 
     if earlier is None:
         catalogue = snapshot.tenant(tenant_id)
         wanted = wanted_of(body, [], catalogue)
-        remember = Remember(key_hash, lambda made: render(made, customer_id, wanted.debug, None))
+        alias = engine.settings.recommendations_alias
+        remember = Remember(key_hash, lambda made: render(made, customer_id, wanted.debug, None, alias))
         async with engine.quota.slot(tenant_id, catalogue.settings.quota_per_month) as slot:
             lease.check()
             # Again: another call may have decided while there was room to be found.
@@ -144,7 +145,7 @@ async def _first(
         raise
     answer = made.answer if lacks is None else None
     if answer is None:
-        answer = render(made, wanted.customer_id, wanted.debug, lacks)
+        answer = render(made, wanted.customer_id, wanted.debug, lacks, engine.settings.recommendations_alias)
     promise.given.set_result(answer)
     return answer, lacks is None
 

@@ -112,7 +112,7 @@ def simulated(engine: Engine, lease: Lease, simulation: Simulation) -> Recommend
     shared = shared_for(engine, catalogue, flow, stopwatch_ms(), budgets)
     decided = decide(flow, wanted.request, view, now_ms, recommendation_id, stopwatch_ms, shared)
     made = Underway(decided, recommendation_id, flow.flow_id, now_ms)
-    answer = answer_of(made, wanted.customer_id, wanted.debug, None)
+    answer = answer_of(made, wanted.customer_id, wanted.debug, None, engine.settings.recommendations_alias)
     answer.simulated = True
     if decided.trace is not None:
         answer.trace = shown_trace(None, wanted.customer_id, flow.flow_id, decided.trace, now_ms)

@@ -10,6 +10,7 @@ import pytest
 from app.decision.ids import parse_routed_id
 from app.decision.records import DecisionMade, decode_decision
 from tables.partition import Phase
+from tests.web.hand_log import Log
 from tests.web.harness import ENTITIES, HEADERS, NOW_MS, TENANT, Client, Worker, running, snapshot
 from web.deciding import make_decision
 from web.errors import ApiError
@@ -190,6 +191,23 @@ async def test_a_flow_may_allow_unknown_customers(client: Client) -> None:
     body = {"customerId": "bob", "decisionFlowId": "open", "channelId": "web"}
     response = await client.post(PATH, json=body, headers=HEADERS)
     assert (response.status, (await response.json())["count"]) == (200, 2)
+
+
+@pytest.mark.parametrize("alias", [True, False])
+async def test_the_array_of_the_tutorial_can_be_switched_off(tmp_path: Path, alias: bool) -> None:
+    body = {"customerId": "bob", "decisionFlowId": "open", "channelId": "web"}
+    with running(tmp_path, recommendations_alias=alias) as worker:
+        worker.use(Log(worker))
+        async with worker.client() as client:
+            plain = await (await client.post(PATH, json=body, headers=HEADERS)).json()
+            keyed = await (
+                await client.post(PATH, json=body, headers={**HEADERS, "Idempotency-Key": "k"})
+            ).json()
+            simulated = await (await client.post("/api/v1/simulate", json=body, headers=HEADERS)).json()
+    for answer in (plain, keyed, simulated):
+        assert len(answer["decisions"]) == answer["count"] == 2
+        assert answer.get("recommendations") == (answer["decisions"] if alias else None)
+        assert ("recommendations" in answer) is alias
 
 
 async def test_an_answer_needs_the_partition_it_was_read_from(tmp_path: Path) -> None:
