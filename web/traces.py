@@ -119,7 +119,7 @@ class TracesView(ApiView):
         problems: list[Problem] = []
         limit, offset = page(call, problems)
         customer_id = given(call, ("customerId",), problems).get("customerId")
-        if customer_id is None and not problems:
+        if customer_id is None and all(problem.field != "customerId" for problem in problems):
             problems.append(Problem("customerId", "customerId is required"))
         if problems or customer_id is None:
             raise invalid(problems)

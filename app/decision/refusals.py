@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 
@@ -11,6 +14,9 @@ PROBLEMS_MAX = 50
 
 #: Characters of a problem's field or message.
 _TOLD_MAX = 500
+
+#: Parts of an object or array that are looked at one by one, once it is known to be wrong.
+_PARTS_MAX = 1_000
 
 _any = msgspec.json.Decoder()
 
@@ -83,20 +89,54 @@ def malformed_message(error: Exception) -> str:
 
 
 def field_problems(kind: type[msgspec.Struct], raw: Mapping[str, object]) -> list[Problem]:
-    """Every field of `raw` that does not fit `kind`, checked one by one."""
+    """Every field of `raw` that does not fit `kind`, inside objects and arrays too."""
     problems: list[Problem] = []
     for field in msgspec.structs.fields(kind):
         name = field.encode_name
-        if name not in raw:
-            if field.required:
-                problems.append(Problem(name, f"{name} is required"))
-            continue
-        try:
-            msgspec.convert(raw[name], field.type)
-        except msgspec.ValidationError as error:
-            text, _, path = str(error).partition(" - at `$")
-            problems.append(Problem(name + path.rstrip("`"), text))
+        if name in raw:
+            problems += _misfits(field.type, raw[name], name)
+        elif field.required:
+            problems.append(Problem(name, f"{name} is required"))
     return problems
+
+
+def _misfits(kind: Any, value: object, path: str) -> list[Problem]:
+    """What does not fit in a value; the value itself, when nothing inside it is to blame."""
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        inside = [
+            Problem(path + problem.field, problem.message)
+            for option in _options(kind)
+            for problem in _inside(option, value)
+        ]
+        text, _, where = str(error).partition(" - at `$")
+        return inside or [Problem(path + where.rstrip("`"), text)]
+    return []
+
+
+def _options(kind: Any) -> list[Any]:
+    """The types that a value may be of, without what is said about them."""
+    if get_origin(kind) is Annotated:
+        return _options(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        return [option for one in get_args(kind) for option in _options(one)]
+    return [kind]
+
+
+def _inside(kind: Any, value: object) -> list[Problem]:
+    """What does not fit in the parts of an object or array, by their paths in it."""
+    if isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return [Problem("." + one.field, one.message) for one in field_problems(kind, value)]
+    if isinstance(value, dict) and get_origin(kind) is dict:
+        part = get_args(kind)[1]
+        named = ((f".{name}", one) for name, one in value.items())
+    elif isinstance(value, list) and get_origin(kind) in (list, tuple):
+        part = get_args(kind)[0]
+        named = ((f"[{index}]", one) for index, one in enumerate(value))
+    else:
+        return []
+    return [problem for path, one in islice(named, _PARTS_MAX) for problem in _misfits(part, one, path)]
 
 
 def _cut(text: str) -> str:
