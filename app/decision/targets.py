@@ -4,7 +4,8 @@ Rules, from the HTTP contract:
 
 1.  A recommendation and rank name what was shown there. A trace and offer name the recommendation that
     has this trace.
-2.  A creative names its offer and channel; either, also given, must agree.
+2.  A creative names its offer and channel; either, also given, must agree. A channel is no target itself: one
+    that nobody knows is a bad field, as in recommend.
 3.  An offer alone names itself; its creative on the channel, when there is just one, is taken.
 4.  A recommendation or trace that was ours and is forgotten (30 days, the last 50) does not fail a
     response that also names an offer or a creative: it counts, its attribution is "expired".
@@ -168,7 +169,7 @@ def _direct(response: Response, catalogue: TenantCatalogue) -> Target | NoTarget
     if response.channel_id is not None:
         channel = catalogue.channel(response.channel_id)
         if channel is None:
-            return NoTarget(True, Problem("channelId", f"channel {response.channel_id} is not known"))
+            return NoTarget(False, Problem("channelId", f"channel {response.channel_id} is not known"))
     return Target(
         offer_id=offer.id,
         creative_id="",
@@ -191,7 +192,7 @@ def _from_creative(response: Response, catalogue: TenantCatalogue) -> Target | N
             continue
         lookup = catalogue.offer if name == "offerId" else catalogue.channel
         if lookup(given) is None:
-            return NoTarget(True, Problem(name, f"{given} is not known"))
+            return NoTarget(name == "offerId", Problem(name, f"{given} is not known"))
         return NoTarget(False, Problem(name, f"creative {creative.id} belongs to {actual}, not to {given}"))
     offer = catalogue.offer(offer_id)
     placement = creative.placement_id
