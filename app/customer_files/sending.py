@@ -61,6 +61,13 @@ class _Body(msgspec.Struct, rename="camel"):
     results: list[_Result] = []
 
 
+#: What to do about an answer, where the worker speaks of headers and this is a command.
+_HINTS = {
+    401: " Give an editor's key by the variable OTK_API_KEY or --key; `offertide keys create` makes one",
+    403: " Give a key of the role editor, of that tenant, by the variable OTK_API_KEY or --key",
+}
+
+
 class _Answer(NamedTuple):
     status: int
     body: _Body
@@ -178,7 +185,8 @@ def _round(batch: Sequence[Row], body: _Body) -> _Round:
 def _told(answer: _Answer) -> str:
     if answer.status == _NONE:
         return f"the worker does not answer: {answer.body.error}"
-    return f"the worker answered {answer.status}: {answer.body.error or 'Kafka did not take all lines'}"
+    told = f"the worker answered {answer.status}: {answer.body.error or 'Kafka did not take all lines'}"
+    return told + _HINTS.get(answer.status, "")
 
 
 def _pause_s(attempts: int) -> float:

@@ -11,7 +11,7 @@ from tests.contract.service import Service
 from tests.contract.test_conventions import RECOMMEND, fields, refused
 
 FIELDS = {
-    "recommendationId", "customerId", "count", "decisions", "recommendations", "decisionFlowId", 
+    "recommendationId", "customerId", "count", "decisions", "recommendations", "decisionFlowId",
     "processedAt", "meta",
 }  # fmt: skip
 DECISION = {
