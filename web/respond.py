@@ -133,7 +133,7 @@ def _target(
 def _no_target(found: NoTarget) -> ApiError:
     problem = found.problem
     if found.missing:
-        return not_found(f"{problem.field}: {problem.message}", problem.field)
+        return ApiError(404, "NOT_FOUND", f"{problem.field}: {problem.message}", (problem,))
     return invalid((problem,))
 
 

@@ -123,7 +123,10 @@ def test_a_forgotten_recommendation_counts_with_what_else_is_named(service: Serv
 def test_what_is_wrong_with_a_target(service: Service, said: dict[str, Any], status: int, bad: str) -> None:
     got = respond(service, "wrong", idempotencyKey="w", **said)
     code = {400: "VALIDATION_ERROR", 404: "NOT_FOUND"}[status]
-    assert fields(refused(got, status, code)) == {bad}
+    body = refused(got, status, code)
+    assert fields(body) == {bad}
+    assert body["error"].startswith(f"{bad}: ")
+    assert not body["details"][0]["message"].startswith(f"{bad}:")
 
 
 def test_a_rank_that_was_not_given_and_timestamps(service: Service) -> None:
