@@ -50,8 +50,8 @@ class Funnel(msgspec.Struct, rename="camel", omit_defaults=True):
 class RecommendAnswer(msgspec.Struct, rename="camel", omit_defaults=True):
     """The answer. `recommendations` is `decisions` again, for clients of the tutorial.
 
-    `controlGroup` is there when the customer is in the tenant's holdout; `simulated` and `trace` in simulations
-    only.
+    `controlGroup` is there when the customer is in the tenant's holdout; `simulated` and `trace` in
+    simulations only.
     """
 
     shape: ClassVar[Shape] = Shape(

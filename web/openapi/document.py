@@ -59,7 +59,6 @@ def openapi_document(views: Sequence[type[ApiView]], server_url: str) -> dict[st
     schemas = Schemas(_answers(operations), _requests(operations))
     return {
         "openapi": "3.1.0",
-        "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
         "info": {
             "title": "Offertide",
             "version": version("offertide"),
