@@ -1,4 +1,4 @@
-"""GET /openapi.json, /asyncapi.json and /docs: who gets them, how they are kept, and what the page may load."""
+"""GET /openapi.json, /asyncapi.json and /docs: who gets them, how long, and what the page may load."""
 
 from __future__ import annotations
 

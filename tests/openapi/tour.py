@@ -9,7 +9,7 @@ API = "/api/v1"
 
 
 class Step(NamedTuple):
-    """A call. `body` is JSON unless it is text; `{names}` in path and body are those taken from earlier answers.
+    """A call. `body` is JSON unless it is text; `{names}` in path and body are taken from earlier answers.
 
     `takes` names what later steps may use: the name, and the answer's field it is from.
     """
