@@ -66,6 +66,7 @@ window.ui = SwaggerUIBundle({
   dom_id: "#swagger-ui",
   presets: [SwaggerUIBundle.presets.apis],
   layout: "BaseLayout",
+  deepLinking: true,
   docExpansion: "none",
   defaultModelsExpandDepth: 0,
   validatorUrl: null,
