@@ -73,11 +73,14 @@ class Operation:
         areas: A key with scopes needs one of these; none means that no key with scopes may.
         body: The Struct of the request's body; None without one.
         body_types: Media types of the body.
+        optional: Fields that the body's type requires and this call does not.
         answer: The type of the answer's body; None when it has none.
         answer_types: Media types of the answer.
         statuses: Statuses of success, each with what it means.
         parameters: Query and header parameters.
         errors: Statuses of the contract's errors that can come beside those that every call can have.
+        headers: Headers of the answers of success, beside those of every answer.
+        error_answer: The type of an error's body that says more than the contract's.
     """
 
     summary: str
@@ -85,11 +88,19 @@ class Operation:
     areas: frozenset[Area]
     body: Any = None
     body_types: tuple[str, ...] = ("application/json",)
+    optional: tuple[str, ...] = ()
     answer: Any = None
     answer_types: tuple[str, ...] = ("application/json",)
     statuses: Mapping[int, str] = field(default_factory=lambda: {200: "Done."})
     parameters: tuple[Parameter, ...] = ()
     errors: tuple[int, ...] = ()
+    headers: tuple[str, ...] = ()
+    error_answer: Any = None
+
+
+def for_operators(summary: str, **fields: Any) -> Operation:
+    """What needs no key, by a view that is `operational`; `fields` as in `Operation`."""
+    return Operation(summary, Role.VIEWER, NO_AREA, **fields)
 
 
 @dataclass(frozen=True)

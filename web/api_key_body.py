@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
 
 from app.decision.entities import ApiKey, KeyScope
-from app.decision.entities.base import Name, Ref, Status, Text
+from app.decision.entities.base import Entity, Instant, Name, Ref, Status, Text
+from app.decision.shape import Shape
 from tables.api_key_changes import OVERLAP_MAX_MS
 
 Version = Annotated[int, Meta(ge=0)]
 
 
-class KeyFields(msgspec.Struct, kw_only=True, rename="camel"):
+class KeyFields(msgspec.Struct, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """What a request says of a key."""
+
+    shape: ClassVar[Shape] = Entity.shape
 
     name: Name
     role: Literal["viewer", "editor", "admin"]
     scopes: Annotated[tuple[KeyScope, ...], Meta(max_length=5)] = ()
-    expires_at: datetime | None = None
+    expires_at: Instant | None = None
     id: Ref | None = None
     key: Ref | None = None
     description: Text = ""

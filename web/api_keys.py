@@ -78,6 +78,7 @@ class ApiKeysView(KeyView, EntitiesView):
             body=KeyFields,
             answer=IssuedKeyBody,
             statuses={201: "Issued; `apiKey` is shown this once."},
+            headers=("ETag", "Location"),
             errors=(409,),
         ),
     }
@@ -99,13 +100,16 @@ class ApiKeyView(KeyView, EntityView):
     view_name = "api-key"
     view_path = "/api/v1/api-keys/{id:[^/]+}"
     operations: ClassVar[Mapping[str, Operation]] = {
-        "GET": Operation("One key, by id or key.", Role.ADMIN, NO_AREA, answer=KeyBody, errors=(404,)),
+        "GET": Operation(
+            "One key, by id or key.", Role.ADMIN, NO_AREA, answer=KeyBody, errors=(404,), headers=("ETag",)
+        ),
         "PUT": Operation(
             "Replace what a key is called and may; what opens stays the same.",
             Role.ADMIN,
             NO_AREA,
             body=KeyFields,
             answer=KeyBody,
+            headers=("ETag",),
             parameters=(VERSION,),
             errors=(404, 409),
         ),
@@ -146,6 +150,7 @@ class RotateKeyView(KeyView):
             body=RotateBody,
             answer=IssuedKeyBody,
             statuses={200: "Issued; `apiKey` is shown this once."},
+            headers=("ETag",),
             parameters=(VERSION,),
             errors=(404, 409),
         )

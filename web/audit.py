@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 from msgspec import Meta
 
+from app.decision.records import Instant
 from app.decision.refusals import Problem
 from tables.audit_index import AuditFilter
 from tables.audit_pages import AuditBusyError, ChainState
@@ -85,8 +86,8 @@ class AuditView(ApiView):
                 Parameter("id", _Text, "Only of the entity of this id."),
                 Parameter("action", _Text, "Only this action: created, updated, deleted, or a fact's name."),
                 Parameter("actor", _Text, "Only what the actor of this id did."),
-                Parameter("since", datetime, "Only from this instant on (ISO 8601 with an offset or Z)."),
-                Parameter("until", datetime, "Only before this instant."),
+                Parameter("since", Instant, "Only from this instant on (ISO 8601 with an offset or Z)."),
+                Parameter("until", Instant, "Only before this instant."),
                 LIMIT,
                 OFFSET,
             ),

@@ -47,7 +47,8 @@ class BulkBody(msgspec.Struct, rename="camel", omit_defaults=True):
     results: list[LineResult]
     error: str | None = None
     code: str | None = None
-    details: Sequence[Problem] = ()
+    #: There, if empty, when the others are.
+    details: Sequence[Problem] | None = None
     request_id: str | None = None
 
 
@@ -66,6 +67,7 @@ class BulkView(ApiView):
             body_types=_TYPES,
             answer=BulkBody,
             statuses={202: "Read to the end; accepted lines are durable."},
+            error_answer=BulkBody,
         )
     }
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
+from app.decision.records import CustomerId
 from app.decision.refusals import Problem, first_problems
+from app.decision.shape import Shape
 from web.body import BodyType
 from web.customer_body import ProfileBody, ProfileRecord, checked_customer_id, profile_record
 from web.errors import ApiError
@@ -19,6 +21,12 @@ DETAILS_MAX = 5
 
 class BulkLine(ProfileBody):
     """What a line says. With `replace` it is a PUT: what it does not name is forgotten."""
+
+    shape: ClassVar[Shape] = Shape(
+        required=("customerId",),
+        types={**ProfileBody.shape.types, "customerId": CustomerId},
+        example={"customerId": "C-1", "attributes": {"tier": "gold"}},
+    )
 
     customer_id: str | None = None
     replace: bool = False

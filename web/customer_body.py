@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -12,8 +12,9 @@ from app.decision.catalogue import TenantCatalogue
 from app.decision.decision import CustomerView
 from app.decision.metrics import Figure, complete_since, figure
 from app.decision.policies.counting import PolicyCounts
-from app.decision.records import ProfileWrite, ShortText, profile_problems
+from app.decision.records import ProfileWrite, Reference, ShortText, profile_problems
 from app.decision.refusals import Problem
+from app.decision.shape import Shape
 from app.decision.state import (
     AttributeValue,
     Contact,
@@ -44,6 +45,11 @@ RECENT_MAX = 10
 
 class ProfileBody(msgspec.Struct, rename="camel"):
     """The request: a `ProfileWrite` without what path and method say."""
+
+    shape: ClassVar[Shape] = Shape(
+        types={"consent": dict[Reference, Literal["granted", "revoked"]] | None},
+        example={"attributes": {"firstName": "Ada", "tier": "gold"}, "consent": {"email": "granted"}},
+    )
 
     attributes: dict[str, AttributeValue] | None = None
     tags: Annotated[list[ShortText], msgspec.Meta(max_length=1_000)] | None = None

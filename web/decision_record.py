@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import ClassVar
 
 import msgspec
 
@@ -12,13 +13,15 @@ from app.decision.fold import contacts_of, recommendation_of, reservations_of
 from app.decision.ids import TRACE, routed_id
 from app.decision.records import TRACE_MAX_BYTES, DecisionMade
 from app.decision.refusals import Problem
+from app.decision.shape import Shape
 from app.decision.state import ANSWER_MAX_BYTES, Shown
 from tables.overlays import Overlay, Promise
 from web.engine import Engine
 from web.errors import invalid
 from web.idempotency_key import IDEMPOTENCY_KEY
+from web.recommend_answer import RecommendAnswer
 from web.routing import Lease
-from web.traces import stored_trace
+from web.traces import StoredTrace, stored_trace
 from web.underway import Remember, Underway
 from web.view import encode
 
@@ -27,6 +30,8 @@ _NOTHING = msgspec.Raw(b"null")
 
 class DecisionRecord(DecisionMade, omit_defaults=True, rename="camel"):
     """A decision as it is written to Kafka: without the fields that say nothing."""
+
+    shape: ClassVar[Shape] = Shape(types={"trace": StoredTrace, "answer": RecommendAnswer})
 
 
 def lay(

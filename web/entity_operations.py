@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from app.decision.entities import DOCUMENT_KINDS, KINDS
 from app.decision.entities.base import Status
+from app.decision.shape import Shape
 from web.access import LIMIT, NO_AREA, OFFSET, Area, Operation, Parameter, Role, areas
 
 #: Kinds that only an admin may write.
@@ -49,6 +50,7 @@ def many_operations(kind: str) -> Mapping[str, Operation]:
             body=KINDS[kind],
             answer=KINDS[kind],
             statuses={201: "Added; `Location` says where it is, `ETag` its version."},
+            headers=("ETag", "Location"),
             errors=(409,),
         ),
     }
@@ -63,15 +65,19 @@ def one_operations(kind: str) -> Mapping[str, Operation]:
             areas("catalogue"),
             answer=KINDS[kind],
             errors=(404,),
+            headers=("ETag",),
         ),
         "PUT": Operation(
             f"Replace one of the {kind}, by id or key.",
             _writer(kind),
             _writers_areas(kind),
             body=KINDS[kind],
+            # An entity keeps the key it has.
+            optional=("key",),
             answer=KINDS[kind],
             parameters=(VERSION,),
             errors=(404, 409),
+            headers=("ETag",),
         ),
         "DELETE": Operation(
             f"Delete one of the {kind}, by id or key, unless another entity uses it.",
@@ -107,6 +113,7 @@ def _document_type() -> type[msgspec.Struct]:
     return msgspec.defstruct(
         "CatalogueDocument",
         fields,
+        namespace={"shape": Shape(as_requested=True)},
         rename={kind.replace("-", "_"): kind for kind in DOCUMENT_KINDS},
         frozen=True,
     )

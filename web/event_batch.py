@@ -7,12 +7,13 @@ The body is `{"events": [...]}` or the bare array. Types are free. Two items of 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from app.decision.records import CustomerId, Instant, ShortText
 from app.decision.refusals import Problem
+from app.decision.shape import Shape
 from web.body import BodyType, one_value
 from web.errors import ApiError, invalid
 from web.ingest import EventRecord, incoming
@@ -26,6 +27,10 @@ BATCH_MAX = 100
 class EventItem(msgspec.Struct, rename="camel"):
     """One event. `eventType` (or `type`) and `customerId` are required."""
 
+    shape: ClassVar[Shape] = Shape(
+        required=("eventType", "customerId"), aliases={"type": "eventType", "data": "properties"}
+    )
+
     event_type: ShortText | None = None
     type: ShortText | None = None
     customer_id: CustomerId | None = None
@@ -37,10 +42,19 @@ class EventItem(msgspec.Struct, rename="camel"):
     event_id: ShortText | None = None
 
 
+EventItems = Annotated[list[EventItem], msgspec.Meta(min_length=1, max_length=BATCH_MAX)]
+
+
 class EventBatch(msgspec.Struct):
     """The request. A bare array of the events is taken too."""
 
-    events: list[EventItem] | None = None
+    shape: ClassVar[Shape] = Shape(
+        example={
+            "events": [{"eventType": "video_watched", "customerId": "C-1", "properties": {"seconds": 31}}]
+        }
+    )
+
+    events: EventItems
 
 
 class Item(msgspec.Struct, frozen=True):

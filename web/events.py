@@ -13,7 +13,7 @@ import msgspec
 from app.decision.refusals import Problem
 from web.access import Operation, Role, areas
 from web.errors import ApiError
-from web.event_batch import EventBatch, Item, read_batch
+from web.event_batch import EventBatch, EventItems, Item, read_batch
 from web.intake import take_all
 from web.view import Answer, ApiView, Call, encode
 
@@ -51,7 +51,7 @@ class EventsView(ApiView):
             "Take up to 100 customer events, to be counted soon.",
             Role.EDITOR,
             areas("ingest"),
-            body=EventBatch,
+            body=EventBatch | EventItems,
             answer=BatchTaken,
             statuses={202: "Each item that is said to be accepted is durable."},
         )

@@ -6,7 +6,7 @@ It does not fail because of Kafka or a rebalance: see `intake`. Whoever takes it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import msgspec
 from aiohttp import web
@@ -14,6 +14,7 @@ from aiohttp import web
 from app.decision.fold import DUPLICATE, REFUSED, Verdict
 from app.decision.records import CustomerId, Event, Instant, ShortText
 from app.decision.refusals import Problem
+from app.decision.shape import Shape
 from web.access import Operation, Role, areas
 from web.body import BodyType
 from web.errors import NOT_READY, PENDING, ApiError, invalid
@@ -26,11 +27,18 @@ from web.view import Answer, ApiView, Call, encode
 #: Codes of answers after which nobody may have the event, or none that this worker knows of.
 UNSEEN = (NOT_READY, PENDING)
 
-EVENT_TYPES = ("purchase", "cart_abandon", "page_view", "app_open", "support_call")
+EventType = Literal["purchase", "cart_abandon", "page_view", "app_open", "support_call"]
+EVENT_TYPES: tuple[str, ...] = get_args(EventType)
 
 
 class IngestBody(msgspec.Struct, rename="camel"):
     """The request. `type` and `customerId` are required."""
+
+    shape: ClassVar[Shape] = Shape(
+        required=("type", "customerId"),
+        types={"type": EventType},
+        example={"type": "purchase", "customerId": "C-1", "data": {"amount": 42.5}, "eventId": "order-17"},
+    )
 
     type: ShortText | None = None
     customer_id: CustomerId | None = None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
 
 import msgspec
 
 from config.metrics import render as render_metrics
 from tables.partition import Partition, Phase
+from web.access import Operation, for_operators
 from web.engine import Engine
 from web.errors import RETRY_AFTER_S
 from web.forwarding import own_url
@@ -50,15 +52,27 @@ class Readiness(msgspec.Struct, rename="camel", omit_defaults=True):
     request_id: str = ""
 
 
+class HealthBody(msgspec.Struct):
+    """That the process is alive: there is no other answer."""
+
+    status: Literal["alive"]
+
+
+_ALIVE = encode(HealthBody("alive"))
+
+
 class HealthView(ApiView):
     """200 while the process serves requests at all."""
 
     view_name = "health"
     view_path = "/health"
     operational = True
+    operations: ClassVar[Mapping[str, Operation]] = {
+        "GET": for_operators("Whether the process is alive.", answer=HealthBody)
+    }
 
     async def get(self, call: Call) -> Answer:
-        return Answer(b'{"status":"alive"}')
+        return Answer(_ALIVE)
 
 
 class ReadyView(ApiView):
@@ -73,6 +87,13 @@ class ReadyView(ApiView):
     view_name = "ready"
     view_path = "/ready"
     operational = True
+    operations: ClassVar[Mapping[str, Operation]] = {
+        "GET": for_operators(
+            "Whether this worker answers from all it owns.",
+            answer=Readiness,
+            statuses={200: "Ready.", 503: "Not ready; `error` and `notReady` say why."},
+        )
+    }
 
     async def get(self, call: Call) -> Answer:
         engine = self.engine
@@ -113,6 +134,9 @@ class MetricsView(ApiView):
     view_name = "metrics"
     view_path = "/metrics"
     operational = True
+    operations: ClassVar[Mapping[str, Operation]] = {
+        "GET": for_operators("The worker's metrics.", answer=str, answer_types=(_PROMETHEUS,))
+    }
 
     async def get(self, call: Call) -> Answer:
         metrics, partitions = self.engine.metrics, list(self.engine.partitions)

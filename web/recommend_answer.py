@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
 from app.decision.decide import Decision
 from app.decision.decision import ExperimentShown
+from app.decision.shape import Shape
 from web.instants import iso_ms
+from web.traces import TraceBody
 from web.underway import Underway
 from web.view import encode
 
@@ -34,7 +36,7 @@ class DecisionBody(msgspec.Struct, rename="camel", omit_defaults=True):
     experiment: ExperimentShown | None = None
 
 
-class Meta(msgspec.Struct, rename="camel", omit_defaults=True):
+class Funnel(msgspec.Struct, rename="camel", omit_defaults=True):
     """The funnel. `degraded` says what this answer lacks; `removals` is there when `debug` was asked for."""
 
     total_candidates: int
@@ -48,8 +50,17 @@ class Meta(msgspec.Struct, rename="camel", omit_defaults=True):
 class RecommendAnswer(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     """The answer. `recommendations` is `decisions` again, for clients of the tutorial, unless that is off.
 
-    `control_group` is there when the customer is in the tenant's holdout.
+    `controlGroup` is there when the customer is in the tenant's holdout; `simulated` and `trace` in
+    simulations only.
     """
+
+    shape: ClassVar[Shape] = Shape(
+        types={
+            "decisions": list[DecisionBody],
+            "recommendations": list[DecisionBody],
+            "trace": TraceBody,
+        }
+    )
 
     recommendation_id: str
     customer_id: str
@@ -58,10 +69,9 @@ class RecommendAnswer(msgspec.Struct, rename="camel", omit_defaults=True, kw_onl
     recommendations: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     decision_flow_id: str
     processed_at: str
-    meta: Meta
+    meta: Funnel
     control_group: bool = False
     trace_id: str | None = None
-    #: Of a simulation only.
     simulated: bool = False
     trace: msgspec.Raw | None = None
 
@@ -92,7 +102,7 @@ def answer_of(
         recommendations=decisions if alias else msgspec.UNSET,
         decision_flow_id=made.flow_id,
         processed_at=iso_ms(made.at_ms),
-        meta=Meta(
+        meta=Funnel(
             total_candidates=decided.total_candidates,
             after_qualification=decided.after_qualification,
             after_contact_policy=decided.after_contact_policy,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Meta
@@ -13,6 +13,7 @@ from app.decision.decide import DecisionRequest, PlacementRequest
 from app.decision.decision import LIMIT_MAX
 from app.decision.records import CustomerId, Reference, ShortText
 from app.decision.refusals import Problem
+from app.decision.shape import Shape
 from web.body import BodyType, one_value
 from web.errors import invalid
 
@@ -35,6 +36,22 @@ Excluded = Annotated[list[Reference], Meta(max_length=EXCLUDED_MAX)]
 
 class RecommendBody(msgspec.Struct, rename="camel"):
     """The request. `customerId` is required."""
+
+    shape: ClassVar[Shape] = Shape(
+        required=("customerId",),
+        aliases={
+            "maxOffers": "limit",
+            "decisionFlowKey": "decisionFlowId",
+            "blueprintKey": "decisionFlowId",
+        },
+        example={
+            "customerId": "C-1",
+            "channel": "web",
+            "limit": 3,
+            "attributes": {"device": "mobile"},
+            "trace": True,
+        },
+    )
 
     customer_id: CustomerId | None = None
     limit: Limit | None = None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
 from app.decision.records import CustomerId, Instant, Reference, Response, ShortText, response_problems
 from app.decision.refusals import Problem
+from app.decision.shape import Shape
 from web.body import BodyType, one_value, top_field
 from web.caller import Headers
 from web.errors import invalid
@@ -22,7 +23,22 @@ _EXPLAINED_BY = {"outcome": _OUTCOMES, "creativeId": _TARGETS, "idempotencyKey":
 
 
 class RespondBody(msgspec.Struct, rename="camel"):
-    """The request: a `Response` without what only the server says, its tenant and its target."""
+    """The request: a `Response` without what only the server says, its tenant and its target.
+
+    `outcome` needs an `idempotencyKey`, here or as a header; as `outcomeType` it may go without.
+    """
+
+    shape: ClassVar[Shape] = Shape(
+        required=("customerId", "outcome"),
+        aliases={"interactionType": "outcome", "outcomeType": "outcome"},
+        any_of=(("recommendationId", "creativeId", "offerId", "traceId"),),
+        example={
+            "customerId": "C-1",
+            "offerId": "classics-box",
+            "outcome": "click",
+            "idempotencyKey": "click-1",
+        },
+    )
 
     customer_id: CustomerId | None = None
     outcome: Reference | None = None

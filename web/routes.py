@@ -11,6 +11,8 @@ from web.auth import authenticator_of, voucher_of
 from web.bulk import BulkView
 from web.catalogue_documents import CatalogueExportView, CatalogueImportView
 from web.customers import CustomerView
+from web.docs import DocsAssetView, DocsView
+from web.documents import AsyncapiView, OpenapiView
 from web.driver import BoundedWeb
 from web.eligibility import EligibilityView
 from web.engine import Engine
@@ -54,6 +56,10 @@ VIEWS: tuple[type[ApiView], ...] = (
     HealthView,
     ReadyView,
     MetricsView,
+    OpenapiView,
+    DocsView,
+    DocsAssetView,
+    AsyncapiView,
     TopologyView,
     NotFoundView,
 )
@@ -80,6 +86,7 @@ def mount(app: faust.App, engine: Engine) -> Forwarder:
         "traffic": traffic,
         "forwarder": forwarder,
         "authenticator": authenticator_of(engine, voucher),
+        "contract": VIEWS,
     }
     for view in VIEWS:
         _place(server, type(view.__name__, (view,), parts))

@@ -20,6 +20,7 @@ from app.decision.hashing import bucket
 from app.decision.ids import TRACE, parse_routed_id
 from app.decision.records import CustomerId
 from app.decision.refusals import Problem
+from app.decision.shape import Shape
 from app.decision.state import Recommendation
 from app.decision.trace import Stage, Trace
 from web.access import LIMIT, OFFSET, Operation, Parameter, Role, areas
@@ -45,6 +46,8 @@ class TraceBody(msgspec.Struct, rename="camel"):
 
 class StoredTrace(msgspec.Struct, rename="camel"):
     """A trace as the log and the state hold it. The tenant is not part of what is served."""
+
+    shape: ClassVar[Shape] = Shape(types={"trace": TraceBody})
 
     tenant_id: str
     trace: msgspec.Raw

@@ -48,13 +48,12 @@ _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _KNOWN_METHODS = frozenset({*_METHODS, "HEAD", "OPTIONS"})
 
 #: What a path's variable may be, between its name and the closing brace.
-_PATTERN = re.compile(r":[^}]+\}")
+PATH_PATTERN = re.compile(r":[^}]+\}")
 
 encode = msgspec.json.Encoder().encode
 
 #: Who calls where nobody is asked for a key.
 _NOBODY = Caller("", Role.VIEWER, frozenset(), "nobody")
-_OPERATIONAL = Operation("For operators.", Role.VIEWER, frozenset())
 
 
 class UndeclaredOperationError(Exception):
@@ -124,7 +123,7 @@ class ApiView(View):
     traffic: ClassVar[Traffic]
     forwarder: ClassVar[Forwarder]
     authenticator: ClassVar[Authenticator]
-    #: What each method is and who may call it; HEAD is GET. None are needed where no key is.
+    #: What each method is and who may call it; HEAD is GET.
     operations: ClassVar[Mapping[str, Operation]] = {}
     #: The longest body, bytes; None is what the settings say for all.
     body_limit_bytes: ClassVar[int | None] = None
@@ -143,14 +142,14 @@ class ApiView(View):
             for method in _METHODS
             if getattr(type(self), method.lower()) is not getattr(View, method.lower())
         }
-        if not self.operational and set(self._handlers) != set(self.operations):
+        if set(self._handlers) != set(self.operations):
             raise UndeclaredOperationError(type(self).__name__)
         self._operations = dict(self.operations)
         if "GET" in self._handlers:
             self._handlers["HEAD"] = self._handlers["GET"]
-            self._operations["HEAD"] = self._operations.get("GET", _OPERATIONAL)
+            self._operations["HEAD"] = self._operations["GET"]
         self._allow = ", ".join(self._handlers)
-        self._route = _PATTERN.sub("}", self.view_path)
+        self._route = PATH_PATTERN.sub("}", self.view_path)
         self._seconds = self.engine.metrics.http_request_seconds.labels(self._route)
         self._counters: dict[tuple[str, int], Any] = {}
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import functools
 import re
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import msgspec
 
 from app.decision.profiles import profile_bounds
 from app.decision.refusals import Problem, Refused, invalid, refusal
+from app.decision.shape import Shape
 from app.decision.state import (
     ANSWER_MAX_BYTES,
     ASSIGNED_MAX,
@@ -58,6 +59,8 @@ _TENANT = re.compile(r"[a-z0-9-]{1,64}")
 class Event(msgspec.Struct, rename="camel"):
     """A customer event, as the `events` topic carries it."""
 
+    shape: ClassVar[Shape] = Shape(required=("type",), aliases={"eventType": "type", "properties": "data"})
+
     tenant_id: TenantId
     customer_id: CustomerId
     type: ShortText | None = None
@@ -99,6 +102,12 @@ class Target(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
 class Response(msgspec.Struct, rename="camel"):
     """An outcome of something shown to a customer, as the `responses` topic carries it."""
 
+    shape: ClassVar[Shape] = Shape(
+        required=("outcome",),
+        aliases={"interactionType": "outcome", "outcomeType": "outcome"},
+        any_of=(("recommendationId", "creativeId", "offerId", "traceId", "target"),),
+    )
+
     tenant_id: TenantId
     customer_id: CustomerId
     outcome: Reference | None = None
@@ -122,6 +131,8 @@ class Response(msgspec.Struct, rename="camel"):
 
 class ProfileWrite(msgspec.Struct, rename="camel"):
     """A profile as the operator's systems know it; `replace` forgets what is not named, `erase` all."""
+
+    shape: ClassVar[Shape] = Shape(types={"consent": dict[Reference, Literal["granted", "revoked"]] | None})
 
     tenant_id: TenantId
     customer_id: CustomerId

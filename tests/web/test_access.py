@@ -17,8 +17,17 @@ from web.view import ApiView, UndeclaredOperationError
 
 _VARIABLE = re.compile(r"\{[^}]+\}")
 
-#: What needs no key, and the catch-all of paths that are none.
-OPEN = {"/health", "/ready", "/metrics", r"/{path:[\s\S]*}"}
+#: What needs no key, the documents among it, and the catch-all of paths that are none.
+OPEN = {
+    "/health",
+    "/ready",
+    "/metrics",
+    "/openapi.json",
+    "/asyncapi.json",
+    "/docs",
+    "/docs/{asset:[^/]+}",
+    r"/{path:[\s\S]*}",
+}
 
 
 class Route(NamedTuple):

@@ -57,6 +57,7 @@ async def _answering(worker: Worker, handler: Any) -> AsyncIterator[None]:
     """A server that stands where the owner would be."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)
+    worker.documented = False
     async with TestServer(app) as server:
         worker.owners = dict.fromkeys(range(PARTITIONS), str(server.make_url("/")).rstrip("/"))
         yield

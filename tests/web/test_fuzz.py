@@ -36,7 +36,7 @@ PATHS = tuple(
 READ = tuple(
     (filled(view.view_path), tuple(one.name for one in view.operations["GET"].parameters))
     for view in VIEWS
-    if "GET" in view.operations
+    if "GET" in view.operations and "application/json" in view.operations["GET"].answer_types
 )
 #: What a request can come to here: Kafka is never there.
 STATUSES = {200, 201, 202, 400, 404, 409, 413, 415, 503}

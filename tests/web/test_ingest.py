@@ -102,6 +102,7 @@ async def test_an_owner_with_too_much_to_do_is_said(tmp_path: Path) -> None:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", owner)
     worker = Worker(tmp_path, web_port=free_ports(1)[0])
+    worker.documented = False
     async with TestServer(app) as server, worker.client() as client:
         worker.owners = dict.fromkeys(range(PARTITIONS), str(server.make_url("/")).rstrip("/"))
         response = await client.post(PATH, json=GOOD, headers=HEADERS)

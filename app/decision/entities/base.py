@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
+
+from app.decision.shape import Shape
 
 #: An id, or a reference by id or key. The lookahead refuses a line feed, which `$` would let by.
 Ref = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,128}(?![\s\S])", description="id or key")]
@@ -26,6 +28,8 @@ Status = Literal["draft", "active", "paused", "archived"]
 
 class Entity(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """What every entity has. `id` is empty only until the server has given one."""
+
+    shape: ClassVar[Shape] = Shape(ignored=("createdAt", "updatedAt", "createdBy"))
 
     id: Ref = ""
     key: Ref | None = None
