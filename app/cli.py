@@ -10,7 +10,7 @@ import click
 #: By name: where the command is, and what it does in one line (help reads it without loading the command).
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "audit": ("app.commands.audit:audit", "Check and export who changed what."),
-    "catalog": ("app.commands.catalog:catalog", "Import and export a tenant's catalogue."),
+    "catalog": ("app.commands.catalog:catalog", "Import, compare and export a tenant's catalogue."),
     "customers": ("app.commands.customers:customers", "Load a file of customers."),
     "demo": ("app.commands.demo:demo", "Run a broker and a worker here, with sample customers."),
     "formula": ("app.commands.formula:formula", "Try out formulas of computed fields and expressions."),
@@ -53,10 +53,12 @@ def main() -> None:
 
     \b
     Examples:
-      offertide worker
+      offertide demo
+      offertide keys create --tenant demo --role admin
       offertide worker --workers 4
       offertide catalog import config/samples/music-shop.yaml
-      offertide catalog export --tenant demo --output demo.yaml
+      offertide customers load customers.csv --dry-run
+      offertide audit verify --tenant demo
       offertide formula check 'customer.age >= 18' --set customer.age=40
     """
 

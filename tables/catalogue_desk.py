@@ -3,7 +3,8 @@
 Rules of this module:
 
 1.  A change is planned on the tenant's state as it certainly is, by a pure function, in a thread.
-2.  It has succeeded once it is durable and this worker's own snapshot has it.
+2.  It has succeeded once it is durable and this worker's own snapshot has it. A fact changes no catalogue:
+    it has once it is durable. So it does not wait for a tenant's catalogue to be readable.
 3.  On Kafka a desk keeps its transactional producer. While that is not fenced, nobody else has written, so
     the state as of its last write is the present one. A write by a fenced producer is refused: the desk
     begins anew (which fences the others), reads up to a barrier, plans again and writes. A refusal of a
@@ -141,14 +142,14 @@ class CatalogueDesk:
             subject: what it happened to: an entity's id or a hash, never a customer's id.
 
         Raises:
-            As of `commit`.
+            As of `commit`, but for `DeskUnseenError`.
         """
 
         def work(current: TenantLog, at: datetime) -> tuple[ImportDiff, Change | None]:
             order = Order(actor=actor, at=at, request_id=request_id)
             return ImportDiff(tenant=tenant_id), fact_of(tenant_id, current, action, subject, order)
 
-        await self._in_turn(tenant_id, work)
+        await self._in_turn(tenant_id, work, shown=False)
 
     async def stop(self) -> None:
         """Finish what is under way, then disconnect."""
@@ -156,12 +157,18 @@ class CatalogueDesk:
             await asyncio.wait(self._tasks, timeout=self._timeout_s)
         await self._session.stop()
 
-    async def _in_turn(self, tenant_id: str, work: Work) -> ImportDiff:
-        """What the work did; done by a task of its own, so that it ends in order whoever waits."""
+    async def _in_turn(self, tenant_id: str, work: Work, shown: bool = True) -> ImportDiff:
+        """What the work did; done by a task of its own, so that it ends in order whoever waits.
+
+        Args:
+            tenant_id: whose catalogue it is.
+            work: what to write.
+            shown: whether it counts only once the snapshot shows it.
+        """
         if len(self._tasks) >= WAITING_MAX:
             self._metrics.catalogue_writes_total.labels("full").inc()
             raise DeskFullError(f"{WAITING_MAX} changes of the catalogue wait already")
-        task = asyncio.create_task(self._counted(tenant_id, work))
+        task = asyncio.create_task(self._counted(tenant_id, work, shown))
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return await asyncio.shield(task)
@@ -171,13 +178,13 @@ class CatalogueDesk:
         if not task.cancelled():
             task.exception()  # the caller may be gone
 
-    async def _counted(self, tenant_id: str, work: Work) -> ImportDiff:
+    async def _counted(self, tenant_id: str, work: Work, shown: bool) -> ImportDiff:
         started, outcome = time.perf_counter(), "refused"
         try:
             async with asyncio.timeout(self._timeout_s) as waiting, self._turn:
                 waiting.reschedule(None)
                 diff = await self._session.write(tenant_id, work)
-            if diff.version is not None:
+            if shown and diff.version is not None:
                 outcome = "unseen"
                 await self._seen(diff.version)
             outcome = "unchanged" if diff.version is None else "written"

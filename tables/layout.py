@@ -34,8 +34,9 @@ and, in the store only, never in the changelog:
 
 J (journeys), D (timers) and U (run shares) are reserved. Numbers are big-endian, so that key
 order is their order. <hash> is 128 bits of BLAKE2b of `<tenant>:<customer>`, see `customer_hash`.
-B, P, C, R, S, H and E are a customer's own: all of them go when it is erased (`codec.keys_of`), as do
-its T and I (`traces`).
+A customer's own are B, P, C, R, S, H, E and N (`codec.keys_of`), T and I (`traces`), V and K (`answers`): all
+of them go when it is erased. X and Y are what stays, and name it by <hash> alone. O may have a record of it
+until that is published. A, M, L, G and Z know no customer.
 
 Values begin with their version byte. Version policy:
 

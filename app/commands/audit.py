@@ -29,6 +29,11 @@ def audit() -> None:
     """Check and export the audit trail: who changed what in a tenant's catalogue.
 
     The brokers are those of OFFERTIDE_BROKER (default 127.0.0.1:9092).
+
+    \b
+    Examples:
+      offertide audit verify
+      offertide audit export --tenant acme --output acme-audit.jsonl
     """
 
 
@@ -41,7 +46,8 @@ def verify_command(tenant: str | None, as_json: bool) -> None:
     The newest entry of a tenant is the one that its catalogue's commit marker names.
 
     \b
-    Exit codes: 0 every chain holds, 1 trouble with the brokers, 3 a chain does not hold.
+    Exit codes: 0 every chain holds, 1 trouble with the brokers, 2 wrong options or settings,
+    3 a chain does not hold.
 
     \b
     Examples:
@@ -67,6 +73,12 @@ def verify_command(tenant: str | None, as_json: bool) -> None:
 @click.option("--output", type=click.Path(dir_okay=False), default="-", help="The file; default: stdout.")
 def export_command(tenant: str, output: str) -> None:
     """Write a tenant's entries as JSON lines, oldest first, as they are on the topic.
+
+    It checks nothing: see `verify`.
+
+    \b
+    Exit codes: 0 done, 1 trouble with the brokers, 2 wrong options or settings,
+    or the file cannot be written.
 
     \b
     Examples:

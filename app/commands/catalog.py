@@ -32,9 +32,15 @@ DEFAULT_TENANT = "demo"
 
 @click.group()
 def catalog() -> None:
-    """Import and export a tenant's catalogue.
+    """Import, compare and export a tenant's catalogue.
 
     The brokers are those of OFFERTIDE_BROKER (default 127.0.0.1:9092).
+
+    \b
+    Examples:
+      offertide catalog diff shop.yaml --tenant acme
+      offertide catalog import shop.yaml --tenant acme
+      offertide catalog export --tenant acme --output acme.yaml
     """
 
 
@@ -52,7 +58,8 @@ def import_command(
     Workers have it within a second. Importing the same file again changes nothing.
 
     \b
-    Exit codes: 0 done, 1 trouble with the brokers, 2 something is wrong with FILE.
+    Exit codes: 0 done, 1 trouble with the brokers, 2 something is wrong with FILE,
+    the options or the settings.
 
     \b
     Examples:
@@ -102,10 +109,16 @@ def diff_command(file: click.utils.LazyFile, tenant: str | None, prune: bool, as
 
 @catalog.command("export")
 @click.option("--tenant", default=DEFAULT_TENANT, show_default=True, help="Whose catalogue to export.")
-@click.option("--format", "form", type=click.Choice(["yaml", "json"]), help="Default: yaml, or as FILE ends.")
+@click.option(
+    "--format", "form", type=click.Choice(["yaml", "json"]), help="Default: json for a file .json, else yaml."
+)
 @click.option("--output", type=click.Path(dir_okay=False), help="The file to write; default: stdout.")
 def export_command(tenant: str, form: str | None, output: str | None) -> None:
     """Write a tenant's catalogue as a document that `import` takes: importing it changes nothing.
+
+    \b
+    Exit codes: 0 done, 1 trouble with the brokers, 2 wrong options or settings,
+    or the file cannot be written.
 
     \b
     Examples:

@@ -28,7 +28,12 @@ _FROM = click.IntRange(min=1)
 
 @click.group()
 def customers() -> None:
-    """Load customers into a worker."""
+    """Load a file of customers into a worker.
+
+    \b
+    Examples:
+      offertide customers load customers.csv --dry-run
+    """
 
 
 @customers.command("load")
@@ -53,7 +58,7 @@ def load_command(file: str, **options: Any) -> None:
 
     \b
     Exit codes: 0 all rows are taken, 1 trouble with the worker (says from which row to go on),
-    2 some rows were rejected, or FILE cannot be read.
+    2 some rows were rejected, FILE cannot be read, or wrong options.
 
     \b
     Examples:

@@ -20,7 +20,12 @@ _READ_MAX = 10_000
 
 @click.group()
 def formula() -> None:
-    """Try out formulas of computed fields and expressions."""
+    """Try out formulas of computed fields and expressions.
+
+    \b
+    Examples:
+      offertide formula check 'round(apr - 1.5, 2)' --set apr=19.9
+    """
 
 
 @formula.command("check")

@@ -34,16 +34,23 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.
 
 
 class Duration(click.ParamType):
-    """`90d`, `12h` or `30m`; `0` where there may be none."""
+    """`90d`, `12h` or `30m`; `0` where there may be none.
+
+    Args:
+        none: whether there may be.
+    """
 
     name = "duration"
+
+    def __init__(self, none: bool = False) -> None:
+        self._none = none
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
         """The time that a text says."""
         if isinstance(value, timedelta):
             return value
         found = _DURATION.fullmatch(str(value))
-        if found is None and value != "0":
+        if found is None and not (self._none and value == "0"):
             self.fail(f"{value} is not a duration: write 90d, 12h or 30m", param, ctx)
         return timedelta() if found is None else timedelta(**{_UNITS[found[2]]: int(found[1])})
 
@@ -53,7 +60,14 @@ def keys() -> None:
     """Make, list, rotate and revoke API keys.
 
     The brokers are those of OFFERTIDE_BROKER, the pepper is OFFERTIDE_API_KEY_PEPPER (or API_KEY_PEPPER): the
-    same that the workers have. Workers know a change within a second.
+    same that the workers have; only `create` and `rotate` need it. Workers know a change within a second.
+
+    \b
+    Examples:
+      offertide keys create --tenant acme --role admin
+      offertide keys list --tenant acme
+      offertide keys rotate key_1a2b3c --tenant acme --overlap 12h
+      offertide keys revoke key_1a2b3c --tenant acme
     """
 
 
@@ -79,7 +93,8 @@ def create_command(
     """Make a key and show it, once: it cannot be read back.
 
     \b
-    Exit codes: 0 done, 1 trouble with the brokers, 2 wrong settings.
+    Exit codes: 0 done, 1 trouble with the brokers, 2 wrong options or settings,
+    or the catalogue does not take it.
 
     \b
     Examples:
@@ -110,7 +125,16 @@ def create_command(
 @_tenant_option
 @_json_option
 def list_command(tenant: str, as_json: bool) -> None:
-    """List a tenant's keys: what they may, and until when; never the keys themselves."""
+    """List a tenant's keys: what they may, and until when; never the keys themselves.
+
+    \b
+    Exit codes: 0 done, 1 trouble with the brokers, 2 wrong options or settings.
+
+    \b
+    Examples:
+      offertide keys list --tenant acme
+      offertide keys list --tenant acme --json
+    """
     from tables.catalogue_yaml import json_text
 
     found = run_with_brokers(_keys(environment_settings(), checked_tenant(tenant)))
@@ -126,10 +150,21 @@ def list_command(tenant: str, as_json: bool) -> None:
 @keys.command("rotate")
 @click.argument("key_id", metavar="ID")
 @_tenant_option
-@click.option("--overlap", type=Duration(), default="1d", show_default=True, help="How long the old goes on.")
+@click.option(
+    "--overlap", type=Duration(none=True), default="1d", show_default=True, help="How long the old goes on."
+)
 @_json_option
 def rotate_command(key_id: str, tenant: str, overlap: timedelta, as_json: bool) -> None:
-    """Issue a new key in place of ID's, which goes on for the overlap (0 to 30d)."""
+    """Issue a new key in place of ID's, which goes on for the overlap (0 to 30d), and show it, once.
+
+    \b
+    Exit codes: 0 done, 1 trouble with the brokers, 2 wrong options or settings, or no active key ID.
+
+    \b
+    Examples:
+      offertide keys rotate key_1a2b3c --tenant acme
+      offertide keys rotate key_1a2b3c --tenant acme --overlap 0 --json
+    """
     from tables.api_key_changes import OVERLAP_MAX_MS, rotated
     from tables.api_keys import issue_key
 
@@ -153,7 +188,15 @@ def rotate_command(key_id: str, tenant: str, overlap: timedelta, as_json: bool) 
 @click.argument("key_id", metavar="ID")
 @_tenant_option
 def revoke_command(key_id: str, tenant: str) -> None:
-    """Make ID's keys open nothing any more, on every worker within a second."""
+    """Make ID's keys open nothing any more, on every worker within a second.
+
+    \b
+    Exit codes: 0 done, 1 trouble with the brokers, 2 wrong options or settings, or no active key ID.
+
+    \b
+    Examples:
+      offertide keys revoke key_1a2b3c --tenant acme
+    """
     from tables.api_key_changes import revoked
 
     run_with_brokers(_change(environment_settings(), checked_tenant(tenant), key_id, revoked))
@@ -201,13 +244,16 @@ async def _keys(settings: Settings, tenant_id: str) -> list[ApiKey]:
 async def _write(settings: Settings, tenant_id: str, key: ApiKey) -> None:
     from app.provision import ensure_topics, wait_for_broker
     from config.topics import AUDIT, CATALOG
-    from tables.catalogue_document import Entry
+    from tables.catalogue_document import CatalogueInvalidError, Entry
     from tables.catalogue_writer import CatalogueWriter
 
     await wait_for_broker(settings)
     await ensure_topics(settings, only=[CATALOG, AUDIT])
     entry = Entry("api-keys", f"api-keys[{key.id}]", key)
-    await CatalogueWriter(settings).import_tenant(tenant_id, [entry], by=user_name("offertide keys"))
+    try:
+        await CatalogueWriter(settings).import_tenant(tenant_id, [entry], by=user_name("offertide keys"))
+    except CatalogueInvalidError as error:
+        fail("\n".join(f"{one.path}: {one.message}" for one in error.problems), BAD_INPUT)
 
 
 def _settings() -> tuple[Settings, str]:

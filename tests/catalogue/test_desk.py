@@ -6,17 +6,20 @@ import asyncio
 import threading
 from datetime import datetime
 
+import msgspec
 import pytest
 
 from app.decision.entities import Category
 from config.settings import Settings
-from tables.catalogue_desk import WAITING_MAX, DeskFullError
+from tables.audit_topic import read_audit
+from tables.catalogue_desk import WAITING_MAX, DeskFullError, DeskUnseenError
 from tables.catalogue_log import TenantLog
 from tables.catalogue_plan import ImportDiff, ImportPlan
 from tables.catalogue_topic import read_to_now
 from tables.catalogue_writer import CatalogueWriter
 from tests.catalogue.building import shop
 from tests.catalogue.desks import ANNA, RefusedError, add_one, at_once, delete, desk_of, expect, put
+from tests.catalogue.test_import import put as put_record
 
 
 async def test_a_change_is_in_the_workers_own_snapshot_when_it_is_answered(settings: Settings) -> None:
@@ -96,3 +99,34 @@ async def test_past_the_bound_a_change_is_refused_at_once(settings: Settings) ->
         done = await asyncio.gather(*waiting, return_exceptions=True)
         assert isinstance(done[0], ImportDiff)
         assert {type(one) for one in done} <= {ImportDiff, DeskFullError}
+
+
+#: A record and the marker that commits it, as a program of tomorrow would write them.
+UNREADABLE = b'{"v":9,"importId":"later","entity":{"of":"tomorrow"}}'
+LATER = b'{"v":1,"importId":"later","count":1,"total":3,"digest":"","at":"2026-01-01T00:00:00Z","by":"later"}'
+
+
+async def test_a_fact_of_a_tenant_with_a_record_that_cannot_be_read_is_written(settings: Settings) -> None:
+    await CatalogueWriter(settings).import_tenant("demo", shop(1), "test")
+    async with desk_of(settings) as (desk, reader):
+        shown = reader.snapshot.version
+        await put_record(settings, b"demo:offers:new", UNREADABLE)
+        await put_record(settings, b"demo:!commit", LATER)
+        for subject in ("ab12", "cd34"):
+            await desk.record_fact("demo", ANNA, "customer.erased", subject)
+        # The catalogue is as broken as before, and nobody says otherwise.
+        assert reader.problem is not None
+        assert reader.snapshot.version == shown
+    told = [(one["action"], one["id"]) for one in (await read_audit(settings)).entries]
+    assert told[-2:] == [("customer.erased", "ab12"), ("customer.erased", "cd34")]
+
+
+async def test_a_change_that_the_snapshot_cannot_show_is_not_called_done(settings: Settings) -> None:
+    hasty = msgspec.structs.replace(settings, publish_timeout_ms=2_000, read_your_writes_timeout_ms=2_000)
+    await CatalogueWriter(settings).import_tenant("demo", shop(1), "test")
+    async with desk_of(hasty) as (desk, reader):
+        await put_record(settings, b"demo:offers:new", UNREADABLE)
+        await put_record(settings, b"demo:!commit", LATER)
+        with pytest.raises(DeskUnseenError, match="not in use here yet"):
+            await desk.commit("demo", put("jazz", "Jazz"), ANNA)
+        assert reader.snapshot.tenant("demo").find("categories", "jazz", Category) is None

@@ -17,6 +17,8 @@ from tables.api_keys import is_key_of, key_digest, public_part
 from tables.catalogue_topic import read_to_now
 from tests.catalogue.building import settings_for
 from tests.catalogue.test_cli import run
+from tests.catalogue.test_desk import LATER, UNREADABLE
+from tests.catalogue.test_import import put
 from tests.kafka.broker import Broker
 
 PEPPER = "a pepper for tests, long enough: 32"
@@ -128,3 +130,18 @@ def test_wrong_input_is_said(fresh: Settings, wrong: tuple[str, ...]) -> None:
     done = run(fresh, "keys", "create", *wrong)
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)
     assert done.stderr
+
+
+def test_a_key_that_would_never_open_anything_is_refused(fresh: Settings) -> None:
+    done = run(fresh, "keys", "create", "--tenant", "acme", "--role", "admin", "--expires-in", "0")
+    assert (done.returncode, "0 is not a duration" in done.stderr) == (2, True)
+
+
+def test_a_catalogue_that_cannot_be_read_takes_no_key_and_says_so(fresh: Settings) -> None:
+    made(run(fresh, "keys", "create", "--tenant", "acme", "--role", "admin", "--json"))
+    asyncio.run(put(fresh, b"acme:offers:new", UNREADABLE))
+    asyncio.run(put(fresh, b"acme:!commit", LATER))
+    done = run(fresh, "keys", "create", "--tenant", "acme", "--role", "admin")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("offers[new]: ")
+    assert "Traceback" not in done.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from tables import answers
 from tables.answers import Answered, Answers
 from tables.layout import StateFormatError
 from tables.store import PartitionStore, StoreMemory
+from tests.tables.golden import golden
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "state" / "answers-v1.json"
 NOW_MS = 1_800_000_000_000
 ANN, ANNA = b"shop:ann", b"shop:anna"
 
@@ -165,12 +164,10 @@ def test_all_keys_of_a_customer_are_known_and_can_be_forgotten(kept: Kept) -> No
 def test_the_bytes_of_every_version_stay_readable(kept: Kept) -> None:
     key_hash = answer_hash("demo", "C-1 ü", "k")
     kept.answers.keep("demo:C-1 ü".encode(), Answered(key_hash, NOW_MS), b'{"count":0}', NOW_MS)
-    golden = {
-        bytes.fromhex(key): bytes.fromhex(value) for key, value in json.loads(GOLDEN.read_text()).items()
-    }
-    assert dict(kept.answers.changes(NOW_MS)) == golden
+    stored = golden("answers-v1.json")
+    assert dict(kept.answers.changes(NOW_MS)) == stored
     kept.answers.load(kept.store)
-    kept.store.apply(golden.items(), 0, 1)
+    kept.store.apply(stored.items(), 0, 1)
     assert kept.find("demo:C-1 ü".encode(), key_hash) == b'{"count":0}'
 
 

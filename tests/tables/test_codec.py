@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -35,8 +33,7 @@ from app.decision.state import (
 )
 from tables.codec import MissingValueError, changes_of, load_customer, new_customer, settle
 from tables.layout import VERSIONS, Kind, StateFormatError, customer_key
-
-GOLDEN = Path(__file__).parent.parent / "golden" / "state"
+from tests.tables.golden import golden
 
 
 def _first() -> Customer:
@@ -90,13 +87,8 @@ def full_customer() -> Customer:
     return customer
 
 
-def _golden(name: str) -> dict[bytes, bytes]:
-    golden = json.loads((GOLDEN / name).read_text())
-    return {bytes.fromhex(key): bytes.fromhex(value) for key, value in golden.items()}
-
-
 def test_the_newest_version_is_written_byte_for_byte() -> None:
-    assert dict(changes_of(full_customer())) == _golden("customer-v3.json")
+    assert dict(changes_of(full_customer())) == golden("customer-v3.json")
 
 
 @pytest.mark.parametrize(
@@ -104,13 +96,13 @@ def test_the_newest_version_is_written_byte_for_byte() -> None:
     [("customer-v1.json", _first), ("customer-v2.json", _second), ("customer-v3.json", full_customer)],
 )
 def test_the_bytes_of_every_version_stay_readable(name: str, meant: Callable[[], Customer]) -> None:
-    loaded = load_customer(customer_key("demo", "C-1 ü"), _golden(name).get)
+    loaded = load_customer(customer_key("demo", "C-1 ü"), golden(name).get)
     assert loaded is not None
     assert _plain(loaded) == _plain(meant())
 
 
 def test_an_old_value_is_rewritten_when_it_changes() -> None:
-    stored = _golden("customer-v1.json")
+    stored = golden("customer-v1.json")
     customer = load_customer(customer_key("demo", "C-1 ü"), stored.get)
     assert customer is not None
     assert [(key[:1], value and value[0]) for key, value in changes_of(customer)] == [(b"B", 3)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -12,8 +11,8 @@ from app.decision.state import Customer, RecentEvent, Window
 from app.decision.windows import Counts, Distinct, Last
 from tables.codec import changes_of, load_customer, new_customer
 from tables.layout import Kind, behaviour_key, customer_key, pack
+from tests.tables.golden import GOLDEN
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "state"
 KEY = customer_key("demo", "C-2")
 
 #: The sketch of the numbers 0 to 9, as bytes of the library.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from app.decision.state import Customer, Erasure
@@ -10,7 +9,8 @@ from tables.codec import changes_of, keys_of, load_customer, new_customer, settl
 from tables.layout import customer_hash, customer_key, trace_key
 from tables.store import PartitionStore, StoreMemory
 from tables.traces import Traces
-from tests.tables.test_codec import GOLDEN, full_customer
+from tests.tables.golden import golden
+from tests.tables.test_codec import full_customer
 
 KEY = customer_key("demo", "C-1 ü")
 AT_MS = 1_700_000_000_000
@@ -25,20 +25,15 @@ def _erased() -> Customer:
     return customer
 
 
-def _golden() -> dict[bytes, bytes]:
-    golden = json.loads((GOLDEN / "erased-v1.json").read_text())
-    return {bytes.fromhex(key): bytes.fromhex(value) for key, value in golden.items()}
-
-
 def test_markers_facts_and_traces_are_written_byte_for_byte() -> None:
     traces = Traces()
     traces.keep(KEY, AT_MS, TRACE_ID, b'{"tenantId":"demo"}')
     written = {key: value for key, value in changes_of(_erased()) if value is not None}
-    assert {**written, **dict(traces.changes())} == _golden()
+    assert {**written, **dict(traces.changes())} == golden("erased-v1.json")
 
 
 def test_they_stay_readable() -> None:
-    loaded = load_customer(KEY, _golden().get)
+    loaded = load_customer(KEY, golden("erased-v1.json").get)
     assert loaded is not None
     assert (loaded.erasure, loaded.watermarks) == (_erased().erasure, _erased().watermarks)
     assert (loaded.rekeyed, loaded.known_since_ms) == ({"events/3": 12}, 0)
