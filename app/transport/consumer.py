@@ -26,9 +26,11 @@ import msgspec
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
+from mode.services import Service
 from mode.utils.futures import notify
 
 from app.transport import tolerant_records
+from app.transport.client_watch import WATCH_S, check_membership
 from app.transport.membership import Membership
 
 #: Bytes of keys and values in one chunk; a single record may have more.
@@ -114,6 +116,13 @@ class MicroBatchConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         await super().on_start()
         self.options.membership.watch(self._ensure_consumer()._coordinator)
+
+    @Service.task
+    async def _watch_client(self) -> None:
+        while not self.should_stop:
+            await self.sleep(WATCH_S)
+            if self._consumer is not None and not self._consumer._closed:
+                check_membership(self._consumer)
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         # Changelogs are read by the recovery's own reader; fetching them here would only fill buffers.
