@@ -18,8 +18,12 @@ from aiokafka.errors import KafkaError
 from app.cluster_view import ask_cluster
 from config.settings import Settings
 from config.topics import TopicSpec, topic_names, topic_specs
+from tables import broken_connections
 
 log = structlog.get_logger(__name__)
+
+# The first client of most processes is made here.
+broken_connections.install()
 
 _ASK_EVERY_S = 0.2
 _SAY_EVERY_S = 5.0

@@ -18,9 +18,11 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from config.settings import Settings
-from config.topics import CATALOG, MESSAGE_MAX_BYTES, topic_names
+from config.topics import CATALOG, topic_names
 from tables.catalogue_log import CatalogueLog
 from tables.catalogue_records import BARRIER
+from tables.client_tasks import stop_client
+from tables.clients import lone_consumer
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +51,7 @@ class CatalogueFeed:
         """The next records, none after a second without any.
 
         Raises:
-            aiokafka.errors.KafkaError: the position is lost: open another feed.
+            aiokafka.errors.KafkaError: the position is lost, or the client has ended: open another feed.
         """
         found = await self._consumer.getmany(self._partition, timeout_ms=_POLL_MS, max_records=_POLL_RECORDS)
         return list(found.get(self._partition, ()))
@@ -100,7 +102,7 @@ async def _write(settings: Settings, key: bytes, value: bytes | None) -> None:
             await producer.start()
             await producer.send_and_wait(topic_names(settings.app_id)[CATALOG], value, key, partition=0)
     finally:
-        await producer.stop()
+        await stop_client(producer)
 
 
 @asynccontextmanager
@@ -111,25 +113,18 @@ async def open_feed(settings: Settings) -> AsyncIterator[CatalogueFeed]:
         aiokafka.errors.KafkaError: no broker answers.
     """
     partition = TopicPartition(topic_names(settings.app_id)[CATALOG], 0)
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=list(settings.bootstrap_servers),
+    async with lone_consumer(
+        settings.bootstrap_servers,
+        _FETCH_WAIT_MS if settings.idempotent_producer else settings.fetch_wait_ms,
         client_id=f"{settings.app_id}-catalog",
-        isolation_level="read_committed",
-        enable_auto_commit=False,
         # A position that is gone means another topic than the one read so far: it must not go unnoticed.
         auto_offset_reset="none",
-        fetch_max_wait_ms=_FETCH_WAIT_MS if settings.idempotent_producer else settings.fetch_wait_ms,
-        max_partition_fetch_bytes=MESSAGE_MAX_BYTES,
         retry_backoff_ms=100,
-    )
-    try:
-        await consumer.start()
+    ) as consumer:
         consumer.assign([partition])
         beginning = await consumer.beginning_offsets([partition])
         consumer.seek(partition, beginning[partition])
         yield CatalogueFeed(settings, consumer, partition)
-    finally:
-        await consumer.stop()
 
 
 async def read_to_now(settings: Settings, timeout_s: float = READ_TIMEOUT_S) -> CatalogueLog:

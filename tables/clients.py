@@ -1,4 +1,6 @@
-"""Kafka clients as the tables use them: connected when handed over, closed when connecting fails."""
+"""Kafka clients as the tables use them: connected when handed over, closed when connecting fails, and never
+waited for when they have ended by themselves.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from config.topics import MESSAGE_MAX_BYTES
+from tables.client_tasks import check_consumer, stop_client
 
 
 async def started_producer(**arguments: Any) -> AIOKafkaProducer:
@@ -25,9 +28,22 @@ async def started_producer(**arguments: Any) -> AIOKafkaProducer:
         await producer.start()
     except BaseException:
         # Also when it was called off half-way: nobody else knows of what is open by then.
-        await producer.stop()
+        await stop_client(producer)
         raise
     return producer
+
+
+class CheckedConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
+    """A consumer that raises when it has ended, where aiokafka's own says for ever that nothing came."""
+
+    async def getmany(self, *partitions: Any, **arguments: Any) -> Any:
+        """As of aiokafka.
+
+        Raises:
+            tables.client_tasks.ClientEndedError: it reads nothing more; open another.
+        """
+        check_consumer(self)
+        return await super().getmany(*partitions, **arguments)
 
 
 @asynccontextmanager
@@ -59,9 +75,9 @@ async def lone_consumer(
         "fetch_max_wait_ms": fetch_wait_ms,
         "fetch_min_bytes": fetch_bytes,
     }
-    consumer = AIOKafkaConsumer(bootstrap_servers=list(bootstrap), **usual | arguments)
+    consumer = CheckedConsumer(bootstrap_servers=list(bootstrap), **usual | arguments)
     try:
         await consumer.start()
         yield consumer
     finally:
-        await consumer.stop()
+        await stop_client(consumer)

@@ -20,6 +20,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from config.topics import MESSAGE_MAX_BYTES
+from tables.client_tasks import ClientEndedError, check_producer, stop_client
 from tables.clients import started_producer
 from tables.layout import FENCE_KEY
 from tables.publisher import CUT_OFF, PublishError
@@ -65,10 +66,14 @@ class PartitionProducer:
         """The producer, started.
 
         Raises:
-            PublishError: it is stopped: certainly nothing is sent.
+            PublishError: it is stopped or has ended: certainly nothing is sent.
         """
         if self._producer is None:
             raise PublishError("the partition's producer is stopped", certain=True)
+        try:
+            check_producer(self._producer)
+        except ClientEndedError as error:
+            raise PublishError(f"the partition's producer: {error}", certain=True) from error
         return self._producer
 
     @property
@@ -92,7 +97,7 @@ class PartitionProducer:
     async def stop(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            await producer.stop()
+            await stop_client(producer)
 
     async def fence(self, topic: str, partition: int) -> int:
         """Write a fence record; returns its offset.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     InvalidProducerEpoch,
@@ -21,12 +22,22 @@ from aiokafka.errors import (
 )
 
 from config.topics import MESSAGE_MAX_BYTES
+from tables.client_tasks import ClientEndedError, check_producer, stop_client
 from tables.clients import started_producer
 from tables.routing import partition_of
 
+log = structlog.get_logger(__name__)
+
 #: Kafka takes no more of a producer that met one of these. The third one comes once a topic partition can be
 #: written again after it refused a batch for good: the client has counted that batch, Kafka has not.
-CUT_OFF = (ProducerFenced, InvalidProducerEpoch, OutOfOrderSequenceNumber, InvalidProducerIdMapping)
+CUT_OFF = (
+    ProducerFenced,
+    InvalidProducerEpoch,
+    OutOfOrderSequenceNumber,
+    InvalidProducerIdMapping,
+    # Not Kafka's word: the client itself sends nothing more.
+    ClientEndedError,
+)
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -92,6 +103,7 @@ class Publisher:
             "retry_backoff_ms": 50,
         }
         self._producer: AIOKafkaProducer | None = None
+        self._renewing = asyncio.Lock()
 
     async def start(self) -> None:
         """Connect.
@@ -105,7 +117,7 @@ class Publisher:
         """Send what is buffered, then disconnect."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            await producer.stop()
+            await stop_client(producer)
 
     async def renew(self) -> None:
         """Go on with a new producer. One whose batch Kafka refused for good may write there no more.
@@ -115,12 +127,45 @@ class Publisher:
         Raises:
             aiokafka.errors.KafkaError: no broker answers; the old one stays.
         """
+        async with self._renewing:
+            await self._renew()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the producer sends nothing more; the next record is sent with a new one."""
+        return self._producer is not None and _error_of(self._producer) is not None
+
+    async def _working(self, given: AIOKafkaProducer | None) -> AIOKafkaProducer:
+        """The producer to send with: the given one, or our own, which is replaced when it has ended."""
+        producer = given or self._producer
+        if producer is None:
+            raise PublishError("the producer is stopped", certain=True)
+        error = _error_of(producer)
+        if error is None:
+            return producer
+        if given is not None:
+            raise PublishError(str(error), certain=True) from error
+        log.error("the producer has ended, another takes its place", error=str(error))
+        async with self._renewing:
+            # Whoever waited here finds it done.
+            if self._producer is producer:
+                await self._replace()
+        return await self._working(None)
+
+    async def _replace(self) -> None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._renew()
+        except (KafkaError, TimeoutError) as error:
+            raise PublishError(f"no new producer could be had: {error!r}", certain=True) from error
+
+    async def _renew(self) -> None:
         fresh = await started_producer(**self._arguments)
         old, self._producer = self._producer, fresh
         if old is not None:
             with contextlib.suppress(KafkaError, TimeoutError):
                 async with asyncio.timeout(self._timeout_s):
-                    await old.stop()
+                    await stop_client(old)
 
     async def publish(
         self,
@@ -146,9 +191,7 @@ class Publisher:
             PublishError: not acknowledged in time, or refused.
         """
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
-        producer = producer or self._producer
-        if producer is None:
-            raise PublishError("the producer is stopped", certain=True)
+        producer = await self._working(producer)
         if partition is None:
             partition = partition_of(key or b"", self._partitions)
         order = self._order.setdefault((topic, partition), asyncio.Lock())
@@ -188,9 +231,7 @@ class Publisher:
         self, records: Sequence[Derived], timeout_s: float | None, producer: AIOKafkaProducer | None = None
     ) -> None:
         """As `publish_in_order`, with a time-out of its own for each batch; without one it waits for ever."""
-        producer = producer or self._producer
-        if producer is None:
-            raise PublishError("the producer is stopped", certain=True)
+        producer = await self._working(producer)
         topic, partition = self._topics[records[0].topic], records[0].partition
         waiting = deque(records)
         while waiting:
@@ -210,6 +251,15 @@ class Publisher:
                 raise PublishError(
                     f"{topic} {partition}: not acknowledged: {error!r}", certain=False
                 ) from error
+
+
+def _error_of(producer: AIOKafkaProducer) -> ClientEndedError | None:
+    """What a producer ended of; None for one that works."""
+    try:
+        check_producer(producer)
+    except ClientEndedError as error:
+        return error
+    return None
 
 
 def _heard(sent: asyncio.Future[Any]) -> None:

@@ -5,7 +5,7 @@ Rules:
 1.  One window at a time: its records go to their partitions side by side, each partition's in order, and the
     next window is read once all of them are acknowledged and that is noted on the disk.
 2.  What was handed to the client is waited for, not sent again: the client tries by itself, and every further
-    copy would stay in its memory. Only what it gave up is handed over again.
+    copy would stay in its memory. Only what it gave up, or had when it ended, is handed over again.
 3.  It never gives up. It says so in the log, and in the metrics, each time it has waited in vain.
 """
 
@@ -133,11 +133,16 @@ class SpoolPublisher:
                 return
             self._failures.inc()
             self._spool.stall()
+            if self._publisher.ended:
+                return await _called_off(waiting)
             left = sum(len(tasks[task]) for task in waiting)
             log.warning("Kafka does not take what is in the spool; waiting for it", records=left)
 
     def _error(self, task: asyncio.Task[None]) -> PublishError | None:
-        error = task.exception()
+        if task.cancelled():
+            error: BaseException | None = PublishError("the producer has ended", certain=False)
+        else:
+            error = task.exception()
         if error is None:
             return None
         if not isinstance(error, PublishError):
@@ -156,3 +161,9 @@ class SpoolPublisher:
     async def _back_off(self) -> None:
         await asyncio.sleep(self._delay_s)
         self._delay_s = min(self._delay_s * 2, _LONGEST_S)
+
+
+async def _called_off(tasks: set[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)

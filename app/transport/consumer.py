@@ -26,10 +26,13 @@ import msgspec
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, Message
+from mode.services import Service
 from mode.utils.futures import notify
 
 from app.transport import tolerant_records
+from app.transport.client_watch import WATCH_S, check_membership
 from app.transport.membership import Membership
+from tables.client_tasks import stop_client
 
 #: Bytes of keys and values in one chunk; a single record may have more.
 CHUNK_BYTES = 1024 * 1024
@@ -115,6 +118,13 @@ class MicroBatchConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_start()
         self.options.membership.watch(self._ensure_consumer()._coordinator)
 
+    @Service.task
+    async def _watch_client(self) -> None:
+        while not self.should_stop:
+            await self.sleep(WATCH_S)
+            if self._consumer is not None and not self._consumer._closed:
+                check_membership(self._consumer)
+
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         # Changelogs are read by the recovery's own reader; fetching them here would only fill buffers.
         changelogs = [tp for tp in assigned if tp.topic not in self.options.chunked]
@@ -130,14 +140,10 @@ class MicroBatchConsumerThread(driver.AIOKafkaConsumerThread):
         """
 
     async def on_thread_stop(self) -> None:
-        consumer = self._consumer
-        try:
-            await super().on_thread_stop()
-        except asyncio.CancelledError:
-            # Not this task is cancelled: while no broker answers, aiokafka's fetcher lets the cancellation of
-            # its own pause out of `stop`, whose last step is left then.
-            if consumer is not None:
-                await consumer._client.close()
+        # Not Faust's own, which stops the client too: this one may have ended, or have no broker.
+        await super(driver.AIOKafkaConsumerThread, self).on_thread_stop()
+        if self._consumer is not None:
+            await stop_client(self._consumer)
 
     async def _fetch_records(  # type: ignore[override]  # handed to our own consumer only
         self,
