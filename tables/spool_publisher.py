@@ -6,8 +6,8 @@ Rules:
     next window is read once all of them are acknowledged and that is noted on the disk.
 2.  What was handed to the client is waited for, not sent again: the client tries by itself, and every further
     copy would stay in its memory. Only what it gave up is handed over again.
-3.  A record's time on Kafka is when it was received, not when Kafka took it: what was received before a customer
-    was erased, and retention, go by it.
+3.  A record's time on Kafka is when it was received, not when Kafka took it: else what was received before a
+    customer was erased could look newer than the erasure. Retention counts from it too.
 4.  It never gives up. It says so in the log, and in the metrics, each time it has waited in vain.
 """
 

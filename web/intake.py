@@ -7,8 +7,8 @@ Rules:
 2.  A customer's events keep their order: what comes while some of them are in the spool queues behind them.
 3.  Nobody waits long: Kafka has `PATIENCE_S` to acknowledge, then the event goes to the spool, and all others
     go there at once until Kafka takes something again.
-4.  What another worker sent on stays out of this spool: that worker keeps it in its own, and its later ones of
-    the customer behind it. Two spools with events of one client would not know of each other's order.
+4.  What another worker sent on stays out of this spool: that worker keeps it in its own, and the customer's
+    later ones behind it. Two spools with events of one client would not know of each other's order.
 """
 
 from __future__ import annotations
@@ -130,9 +130,7 @@ async def keep(engine: Engine, events: Sequence[Incoming], certain: bool = True)
         ApiError: 503, they are not in the spool either.
     """
     try:
-        await engine.spool.append(
-            [Spooled(EVENTS, event.key, event.record, event.at_ms) for event in events]
-        )
+        await engine.spool.append([Spooled(EVENTS, event.key, event.record, event.at_ms) for event in events])
     except SpoolError as error:
         retry = "retry" if len(events) > 1 else f"retry with eventId {events[0].event_id}"
         told = f"Kafka does not take events now, and neither does the worker's spool ({error})"
