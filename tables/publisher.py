@@ -200,7 +200,8 @@ class Publisher:
         if producer is None:
             raise PublishError("the producer is stopped", certain=True)
         topic, partition = self._topics[records[0].topic], records[0].partition
-        waiting = deque(zip(records, times_ms or [None] * len(records), strict=True))
+        times: Sequence[int | None] = times_ms or [None] * len(records)
+        waiting = deque(zip(records, times, strict=True))
         while waiting:
             builder = producer.create_batch()
             while waiting and (builder.record_count() == 0 or builder.size() < BATCH_BYTES):

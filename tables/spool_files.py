@@ -131,8 +131,14 @@ class SpoolFiles:
         end, damaged, size = self.begin, 0, 0
         for number, piece in self._ahead():
             if piece.record is None:
-                with self._failing("written"):
-                    set_aside(self._path(number), piece.begin, piece.end)
+                try:
+                    with self._failing("written"):
+                        set_aside(self._path(number), piece.begin, piece.end)
+                except SpoolError:
+                    if not records:
+                        raise
+                    # What is before it can go; the next window meets it first.
+                    break
                 damaged += 1
             else:
                 size += len(piece.record.value)

@@ -141,7 +141,6 @@ def test_damage_in_the_last_record_does_not_vanish(
     content[len(encoded(1)) + {"mark": 1, "length": 6, "body": 20}[flipped]] ^= 1
     path.write_bytes(content)
     with opened(tmp_path, 10_000) as files:
-        assert not files.drained
         read = files.read(9, 10_000)
         assert [one.at_ms for one in read.records] == [1]
         assert read.damaged == (0 if flipped == "length" else 1)
