@@ -228,18 +228,27 @@ class Publisher:
         await self.deliver(records, self._timeout_s, producer)
 
     async def deliver(
-        self, records: Sequence[Derived], timeout_s: float | None, producer: AIOKafkaProducer | None = None
+        self,
+        records: Sequence[Derived],
+        timeout_s: float | None,
+        producer: AIOKafkaProducer | None = None,
+        times_ms: Sequence[int] | None = None,
     ) -> None:
-        """As `publish_in_order`, with a time-out of its own for each batch; without one it waits for ever."""
+        """As `publish_in_order`, with a time-out of its own for each batch; without one it waits for ever.
+
+        Args:
+            times_ms: each record's time on Kafka, epoch ms; by default when it is sent.
+        """
         producer = await self._working(producer)
         topic, partition = self._topics[records[0].topic], records[0].partition
-        waiting = deque(records)
+        times: Sequence[int | None] = times_ms or [None] * len(records)
+        waiting = deque(zip(records, times, strict=True))
         while waiting:
             builder = producer.create_batch()
             while waiting and (builder.record_count() == 0 or builder.size() < BATCH_BYTES):
-                record = waiting[0]
+                record, at_ms = waiting[0]
                 appended = builder.append(
-                    key=record.key, value=record.value, timestamp=None, headers=list(record.headers)
+                    key=record.key, value=record.value, timestamp=at_ms, headers=list(record.headers)
                 )
                 if appended is None:
                     break

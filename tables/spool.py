@@ -109,7 +109,7 @@ class Spool:
             thread.shutdown(wait=False)
             raise
         self._files, self._thread, self._size = files, thread, files.size
-        if self._records:
+        if not files.drained:
             log.info("the spool holds records of an earlier life", records=self._records)
             self.filled.set()
 
@@ -203,26 +203,32 @@ class Spool:
             raise
 
     async def _commit(self, files: SpoolFiles) -> None:
-        while self._queue:
-            batch, size = [self._queue[0]], len(self._queue[0].data)
-            for waiting in self._queue[1:]:
-                size += len(waiting.data)
-                if size > _COMMIT_BYTES:
-                    break
-                batch.append(waiting)
-            del self._queue[: len(batch)]
-            await self._write(files, batch)
-        self._committing = None
+        try:
+            while self._queue:
+                batch, size = [self._queue[0]], len(self._queue[0].data)
+                for waiting in self._queue[1:]:
+                    size += len(waiting.data)
+                    if size > _COMMIT_BYTES:
+                        break
+                    batch.append(waiting)
+                del self._queue[: len(batch)]
+                await self._write(files, batch)
+        finally:
+            self._committing = None
 
     async def _write(self, files: SpoolFiles, batch: Sequence[_Append]) -> None:
-        data = b"".join([waiting.data for waiting in batch])
         failure: SpoolError | None = None
         try:
+            data = b"".join([waiting.data for waiting in batch])
             await self._in_thread(lambda: files.append(data))
         except SpoolError as error:
             log.error("the spool could not be written", error=str(error))
             failure = error
-        self._queued_bytes -= len(data)
+        except Exception as error:
+            # No memory, say. Whoever waits must hear of it, and the next ones must be tried.
+            log.exception("the spool could not be written")
+            failure = SpoolError(f"the spool {self.folder} cannot be written: {error!r}")
+        self._queued_bytes -= sum(len(waiting.data) for waiting in batch)
         self._size = files.size
         for waiting in batch:
             self._settle(waiting, failure)
@@ -236,6 +242,8 @@ class Spool:
         else:
             self._enter(waiting.records, -1)
             self._refuse("disk", count)
+            # With nothing in it nobody would ever find that Kafka is back.
+            self.stalled = self.stalled and self._records > 0
         if waiting.done.done():
             return
         if failure is None:

@@ -4,9 +4,11 @@ Rules:
 
 1.  A record is there once `append` has returned: written, and flushed to the disk. What a failed write left
     is cut off before anything else is appended, so that only a crash leaves half a record, at the very end.
+    At the next start it is set aside, then cut off: a damaged record may look like it.
 2.  Segments are numbered and never reused. One that is published whole is deleted; within one, the file
     `mark` says how far. Whatever lies behind a mark may be published again.
-3.  Damage is copied to `set-aside/` and said loudly before the mark passes it. Nothing is dropped silently.
+3.  Damage is copied to `set-aside/` and said loudly before the mark passes it. So is a segment that somebody
+    removed, and a mark beyond its segment's end. Nothing is dropped silently, and nothing stops the rest.
 4.  One process at a time, held by a lock that ends with the process.
 """
 
@@ -24,8 +26,9 @@ import msgspec
 import structlog
 from filelock import FileLock, Timeout
 
-from tables.spool_mark import START, Mark, Position, flush_folder, write_all
-from tables.spool_records import Piece, Spooled, pieces
+from tables.spool_damage import keep, set_aside, within
+from tables.spool_mark import START, Mark, Position, cut, flush_folder, write_all
+from tables.spool_records import Piece, Spooled, half_written, pieces
 
 log = structlog.get_logger(__name__)
 
@@ -108,7 +111,7 @@ class SpoolFiles:
             number = next(reversed(self._sizes))
             try:
                 write_all(descriptor, data)
-            except OSError:
+            except BaseException:
                 self._torn = number
                 self._close_written()
                 raise
@@ -128,7 +131,14 @@ class SpoolFiles:
         end, damaged, size = self.begin, 0, 0
         for number, piece in self._ahead():
             if piece.record is None:
-                self._set_aside(number, piece)
+                try:
+                    with self._failing("written"):
+                        set_aside(self._path(number), piece.begin, piece.end)
+                except SpoolError:
+                    if not records:
+                        raise
+                    # What is before it can go; the next window meets it first.
+                    break
                 damaged += 1
             else:
                 size += len(piece.record.value)
@@ -145,6 +155,7 @@ class SpoolFiles:
             SpoolError: it may be published again after a restart; calling again is harmless.
         """
         with self._failing("marked"):
+            self._folder.mkdir(parents=True, exist_ok=True)
             if end.offset < self._sizes.get(end.segment, 0):
                 self._mark.write(end)
             gone = [number for number, size in self._sizes.items() if Position(number, size) <= end]
@@ -171,7 +182,8 @@ class SpoolFiles:
         for number in [number for number in self._sizes if number < marked.segment]:
             self._path(number).unlink()
             del self._sizes[number]
-        self.begin = marked
+        size = self._sizes.get(marked.segment, marked.offset)
+        self.begin = within(marked, size, self._path(marked.segment))
         if self._sizes:
             self._cut(next(reversed(self._sizes)))
 
@@ -185,26 +197,42 @@ class SpoolFiles:
         return found
 
     def _cut(self, number: int) -> None:
-        """Cut off what the newest segment ends with, when it is no record: nobody was told it is there."""
-        ended = deque(pieces(self._bytes(number)), maxlen=1)
+        """Set aside and cut off half a record at the newest segment's end; other damage is left to `read`."""
+        base = self._base(number)
+        ended = deque(pieces(self._bytes(number, base), base), maxlen=1)
         if not ended or ended[0].record is not None:
             return
         last = ended[0]
+        left = self._bytes(number, last.begin)
+        if not half_written(left):
+            return
+        try:
+            place = keep(self._path(number), last.begin, left)
+        except OSError as error:
+            # A full disk must not keep the spool from being emptied; `read` tries again.
+            log.error("half a record at the spool's end cannot be set aside yet", error=str(error))
+            return
         log.warning(
-            "the spool ended in a record that a crash left half-written; it is cut off",
-            segment=str(self._path(number)),
-            cut_bytes=last.end - last.begin,
+            "the spool ended in half a record, as a crash leaves it; it was set aside and cut off",
+            place=str(place),
+            cut_bytes=len(left),
         )
-        self._truncate(number, last.begin)
+        cut(self._path(number), last.begin)
         self._sizes[number] = last.begin
 
     def _ahead(self) -> Iterator[tuple[int, Piece]]:
         for number, size in list(self._sizes.items()):
-            base = self.begin.offset if number == self.begin.segment else 0
-            if number < self.begin.segment:
+            base = self._base(number)
+            if number < self.begin.segment or base >= size:
+                continue
+            if not self._path(number).exists():
+                yield number, Piece(base, size, None)
                 continue
             for piece in pieces(self._bytes(number, base, size), base):
                 yield number, piece
+
+    def _base(self, number: int) -> int:
+        return self.begin.offset if number == self.begin.segment else 0
 
     def _bytes(self, number: int, begin: int = 0, end: int | None = None) -> bytes:
         try:
@@ -214,26 +242,15 @@ class SpoolFiles:
         except OSError as error:
             raise SpoolError(f"the spool cannot be read: {error}") from error
 
-    def _set_aside(self, number: int, piece: Piece) -> None:
-        place = self._folder / "set-aside" / f"{number}-{piece.begin}.damaged"
-        with self._failing("written"):
-            place.parent.mkdir(exist_ok=True)
-            with place.open("wb") as file:
-                file.write(self._bytes(number, piece.begin, piece.end))
-                file.flush()
-                os.fsync(file.fileno())
-            flush_folder(place.parent)
-        log.error(
-            "part of the spool is damaged and was set aside: events are missing from Kafka",
-            place=str(place),
-            damaged_bytes=piece.end - piece.begin,
-        )
-
     def _descriptor(self) -> int:
         """The segment to write to; a new one when there is none or it is full."""
-        if self._written is not None and next(reversed(self._sizes.values())) >= self._segment_bytes:
-            self._close_written()
+        if self._written is not None:
+            full = next(reversed(self._sizes.values())) >= self._segment_bytes
+            # One that somebody removed takes writes, and nobody would find them.
+            if full or os.fstat(self._written).st_nlink == 0:
+                self._close_written()
         if self._written is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
             number = self._next
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0)
             descriptor = os.open(self._path(number), flags, 0o600)
@@ -249,17 +266,9 @@ class SpoolFiles:
 
     def _mend(self) -> None:
         """Cut off what the last write that failed has left."""
-        if self._torn is not None:
-            self._truncate(self._torn, self._sizes.get(self._torn, 0))
-            self._torn = None
-
-    def _truncate(self, number: int, size: int) -> None:
-        descriptor = os.open(self._path(number), os.O_RDWR)
-        try:
-            os.ftruncate(descriptor, size)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        if self._torn is not None and self._path(self._torn).exists():
+            cut(self._path(self._torn), self._sizes.get(self._torn, 0))
+        self._torn = None
 
     def _close_written(self) -> None:
         descriptor, self._written = self._written, None

@@ -63,6 +63,9 @@ class Mark:
         Raises:
             OSError: the old one holds, or the new one.
         """
+        if not self._path.exists():
+            # Somebody removed it, with the folder perhaps.
+            self._make()
         text = f"{position.segment} {position.offset}".encode()
         descriptor = os.open(self._path, os.O_RDWR | getattr(os, "O_BINARY", 0))
         try:
@@ -101,6 +104,20 @@ def write_all(descriptor: int, data: bytes) -> None:
     while left:
         left = left[os.write(descriptor, left) :]
     os.fsync(descriptor)
+
+
+def cut(path: Path, size: int) -> None:
+    """Make a file so many bytes long, on the disk too.
+
+    Raises:
+        OSError: it may be longer still.
+    """
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.ftruncate(descriptor, size)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def flush_folder(folder: Path) -> None:

@@ -6,7 +6,9 @@ Rules:
     next window is read once all of them are acknowledged and that is noted on the disk.
 2.  What was handed to the client is waited for, not sent again: the client tries by itself, and every further
     copy would stay in its memory. Only what it gave up, or had when it ended, is handed over again.
-3.  It never gives up. It says so in the log, and in the metrics, each time it has waited in vain.
+3.  A record's time on Kafka is when it was received, not when Kafka took it: else what was received before a
+    customer was erased could look newer than the erasure. Retention counts from it too.
+4.  It never gives up. It says so in the log, and in the metrics, each time it has waited in vain.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import msgspec
 import structlog
 from aiokafka.errors import KafkaError
 
@@ -33,7 +36,12 @@ _LONGEST_S = 5.0
 #: Kafka that has acknowledged nothing for so long is away.
 _PATIENCE_S = 2.0
 
-_Group = list[Derived]
+
+class _Group(msgspec.Struct):
+    """Records of one topic partition, in order, and when each was received, epoch ms."""
+
+    records: list[Derived]
+    times_ms: list[int]
 
 
 async def open_or_say(spool: Spool) -> None:
@@ -101,13 +109,18 @@ class SpoolPublisher:
         groups: dict[tuple[str, int], _Group] = {}
         for record in records:
             partition = partition_of(record.key, self._partitions)
-            derived = Derived(record.topic, partition, record.key, record.value)
-            groups.setdefault((record.topic, partition), []).append(derived)
+            group = groups.setdefault((record.topic, partition), _Group([], []))
+            group.records.append(Derived(record.topic, partition, record.key, record.value))
+            group.times_ms.append(record.at_ms)
         return list(groups.values())
 
     async def _publish(self, groups: Sequence[_Group]) -> list[_Group]:
         """The groups that Kafka has not taken; all others are acknowledged."""
-        tasks = {asyncio.create_task(self._publisher.deliver(group, None)): group for group in groups}
+        deliver = self._publisher.deliver
+        tasks = {
+            asyncio.create_task(deliver(group.records, None, times_ms=group.times_ms)): group
+            for group in groups
+        }
         try:
             await self._acknowledged(tasks)
         finally:
@@ -135,7 +148,7 @@ class SpoolPublisher:
             self._spool.stall()
             if self._publisher.ended:
                 return await _called_off(waiting)
-            left = sum(len(tasks[task]) for task in waiting)
+            left = sum(len(tasks[task].records) for task in waiting)
             log.warning("Kafka does not take what is in the spool; waiting for it", records=left)
 
     def _error(self, task: asyncio.Task[None]) -> PublishError | None:

@@ -6,8 +6,8 @@ Rules:
     bytes, little-endian), and the body: a msgpack array, append fields only.
 2.  The mark begins with a byte that UTF-8 never has. Keys and values are UTF-8, so nothing that a caller
     sends can look like a record.
-3.  What is no record is a piece of damage up to the next record that is whole. At the end of the file that
-    was being written it is what a crash left half-written; anywhere else the disk has lost something.
+3.  What is no record is a piece of damage up to the next record that is whole: the disk has lost something.
+    Only the beginning of a record at the end of the file that was being written is what a crash may leave.
 4.  Another format has another mark and another file name.
 """
 
@@ -69,6 +69,17 @@ def pieces(data: bytes, base: int = 0) -> Iterator[Piece]:
             piece = Piece(base + at, base + found, None)
         yield piece
         at = piece.end - base
+
+
+def half_written(data: bytes) -> bool:
+    """Whether bytes that are no record look like the beginning of one.
+
+    So does a record whose length the disk has changed: what looks so may have been acknowledged.
+    """
+    if len(data) < HEAD_BYTES:
+        return data[: len(MARK)] == MARK[: len(data)]
+    mark, length, _ = _HEAD.unpack_from(data)
+    return bool(mark == MARK and len(data) - HEAD_BYTES < length)
 
 
 def _record_at(data: bytes, at: int, base: int) -> Piece | None:

@@ -132,7 +132,7 @@ def _event(body: bytes, tenant_id: str, now_ms: int, new_id: str) -> Incoming:
         timestamp=read.timestamp or instant(now_ms),
         event_id=read.event_id or new_id,
     )
-    event = incoming(record)
+    event = incoming(record, now_ms)
     if len(event.record) > RECORD_MAX_BYTES:
         raise invalid((Problem("", f"is larger than {RECORD_MAX_BYTES} bytes"),))
     return event

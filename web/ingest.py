@@ -88,9 +88,10 @@ class IngestView(ApiView):
 
     async def post(self, call: Call) -> Answer:
         engine = self.engine
-        event = read_event(call.body, call.tenant_id, engine.clock_ms(), f"evt_{engine.chance()}")
+        now_ms = engine.clock_ms()
+        event = read_event(call.body, call.tenant_id, now_ms, f"evt_{engine.chance()}")
         try:
-            verdict = await take(engine, incoming(event))
+            verdict = await take(engine, incoming(event, now_ms), call.caller.forwarded)
         except ElsewhereError:
             # The owner must know it by the same id: this worker keeps it when the owner's answer is lost.
             call.body = encode({**_any(call.body), "eventId": event.event_id})
@@ -100,8 +101,12 @@ class IngestView(ApiView):
         return _answer(event, verdict)
 
     async def _from_owner(self, request: web.Request, call: Call, partition: int) -> Answer:
-        event = read_event(call.body, call.tenant_id, self.engine.clock_ms(), "")
-        arriving = incoming(event)
+        if call.caller.forwarded:
+            # The worker that took this one for the owner keeps it.
+            return await super()._from_owner(request, call, partition)
+        now_ms = self.engine.clock_ms()
+        event = read_event(call.body, call.tenant_id, now_ms, "")
+        arriving = incoming(event, now_ms)
         with self.engine.spool.direct(arriving.key):
             try:
                 answer = await super()._from_owner(request, call, partition)
@@ -117,9 +122,9 @@ class IngestView(ApiView):
         return _answer(event, None)
 
 
-def incoming(event: EventRecord) -> Incoming:
-    """The event on its way in."""
-    return Incoming(event.tenant_id, event.customer_id, event.event_id or "", encode(event))
+def incoming(event: EventRecord, at_ms: int) -> Incoming:
+    """The event on its way in, received at `at_ms`, epoch ms."""
+    return Incoming(event.tenant_id, event.customer_id, event.event_id or "", encode(event), at_ms)
 
 
 def _answer(event: EventRecord, verdict: Verdict | None) -> Answer:

@@ -7,6 +7,8 @@ Rules:
 2.  A customer's events keep their order: what comes while some of them are in the spool queues behind them.
 3.  Nobody waits long: Kafka has `PATIENCE_S` to acknowledge, then the event goes to the spool, and all others
     go there at once until Kafka takes something again.
+4.  What another worker sent on stays out of this spool: that worker keeps it in its own, and the customer's
+    later ones behind it. Two spools with events of one client would not know of each other's order.
 """
 
 from __future__ import annotations
@@ -40,20 +42,27 @@ RECORD_MAX_BYTES = MESSAGE_MAX_BYTES - 64 * 1024
 
 
 class Incoming(msgspec.Struct, frozen=True):
-    """An event on its way in: the record's JSON, and its id, by which a retry counts once."""
+    """An event on its way in: the record's JSON, and its id, by which a retry counts once.
+
+    `at_ms` is when it was received, epoch ms.
+    """
 
     tenant_id: str
     customer_id: str
     event_id: str
     record: bytes
+    at_ms: int
 
     @property
     def key(self) -> bytes:
         return customer_key(self.tenant_id, self.customer_id)
 
 
-async def take(engine: Engine, event: Incoming) -> Verdict | None:
+async def take(engine: Engine, event: Incoming, forwarded: bool = False) -> Verdict | None:
     """What the fold found of the event; None when it is durable and its fold was not seen.
+
+    Args:
+        forwarded: another worker sent it on, and keeps it when this one says that Kafka has it not.
 
     Raises:
         ElsewhereError: another worker owns the customer; nothing was done.
@@ -64,7 +73,7 @@ async def take(engine: Engine, event: Incoming) -> Verdict | None:
     key = event.key
     lease = None if engine.spool.behind(key) else _lease(engine, event)
     if lease is None:
-        await keep(engine, [event])
+        await _aside(engine, event, forwarded, certain=True)
         return None
     try:
         with engine.spool.direct(key):
@@ -72,7 +81,7 @@ async def take(engine: Engine, event: Incoming) -> Verdict | None:
     except WaitersFullError as error:
         raise overloaded() from error
     except PublishError as error:
-        await keep(engine, [event], error.certain)
+        await _aside(engine, event, forwarded, error.certain)
         engine.spool.stall()
     except (TimeoutError, FoldAbandonedError) as error:
         # Kafka has it, and whoever owns the customer folds it.
@@ -120,15 +129,24 @@ async def keep(engine: Engine, events: Sequence[Incoming], certain: bool = True)
     Raises:
         ApiError: 503, they are not in the spool either.
     """
-    at_ms = engine.clock_ms()
     try:
-        await engine.spool.append([Spooled(EVENTS, event.key, event.record, at_ms) for event in events])
+        await engine.spool.append([Spooled(EVENTS, event.key, event.record, event.at_ms) for event in events])
     except SpoolError as error:
         retry = "retry" if len(events) > 1 else f"retry with eventId {events[0].event_id}"
         told = f"Kafka does not take events now, and neither does the worker's spool ({error})"
         if certain:
             raise not_ready(f"{told}: nothing was recorded; {retry}.") from error
         raise pending(f"{told}: it is unknown whether this was recorded; {retry}.") from error
+
+
+async def _aside(engine: Engine, event: Incoming, forwarded: bool, certain: bool) -> None:
+    """Keep the event here, or leave it to the worker that sent it on."""
+    if not forwarded:
+        await keep(engine, [event], certain)
+    elif certain:
+        raise not_ready("The owner did not get it to Kafka: it is the first worker's to keep, or retry.")
+    else:
+        raise pending("The owner may have got it to Kafka: it is the first worker's to keep, or retry.")
 
 
 def _lease(engine: Engine, event: Incoming) -> Lease | None:

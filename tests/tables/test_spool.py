@@ -147,6 +147,60 @@ async def test_a_disk_that_fails_refuses_who_waits_and_holds_nobody_back(
         assert await drain(spool) == [3]
 
 
+async def test_a_failure_of_any_kind_is_told_and_the_next_ones_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(descriptor: int) -> None:
+        raise MemoryError
+
+    async with opened(tmp_path) as spool, asyncio.timeout(10):
+        await spool.append([event(0)])
+        monkeypatch.setattr(os, "fsync", no_room)
+        outcomes = await asyncio.gather(
+            *(spool.append([event(number)]) for number in range(1, 4)), return_exceptions=True
+        )
+        assert all(isinstance(outcome, SpoolError) for outcome in outcomes)
+        monkeypatch.undo()
+        await spool.append([event(4)])
+        assert await drain(spool) == [0, 4]
+        assert not spool.behind(event(0).key)
+
+
+async def test_a_spool_that_nothing_got_into_does_not_say_that_kafka_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only publishing ends that, and there is nothing to publish."""
+
+    def broken(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    async with opened(tmp_path) as spool:
+        monkeypatch.setattr(os, "fsync", broken)
+        appending = asyncio.create_task(spool.append([event(0)]))
+        await asyncio.sleep(0)
+        spool.stall()
+        assert spool.behind(b"any")
+        with pytest.raises(SpoolError):
+            await appending
+        assert not spool.behind(b"any")
+
+
+async def test_a_spool_of_damage_only_is_looked_at(tmp_path: Path) -> None:
+    async with opened(tmp_path) as spool:
+        await spool.append([event(0)])
+    [path] = segments(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    metrics = new_metrics()
+    async with opened(tmp_path, LIMIT, metrics) as spool:
+        assert spool.filled.is_set()
+        assert await drain(spool) == []
+        assert metrics.spool_damaged_total._value.get() == 1.0
+    assert segments(tmp_path) == []
+    assert len(list((tmp_path / "set-aside").iterdir())) == 1
+
+
 async def test_a_spool_that_is_not_open_refuses(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     spool = Spool(tmp_path / "file" / "spool", LIMIT, lambda: NOW_MS, new_metrics())

@@ -87,8 +87,8 @@ def test_a_window_is_bounded_in_records_and_bytes(tmp_path: Path) -> None:
         assert len(files.read(100, 1).records) == 1, "the first one is always read"
 
 
-@pytest.mark.parametrize("tail", [b"\xff", b"\xffSP1", encoded(9)[:-1], bytes(5_000)])
-def test_a_torn_tail_is_cut_and_the_rest_is_there(
+@pytest.mark.parametrize("tail", [b"\xff", b"\xffSP1", encoded(9)[:-1]])
+def test_a_torn_tail_is_set_aside_and_cut_and_the_rest_is_there(
     tmp_path: Path, tail: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with opened(tmp_path, 10_000) as files:
@@ -100,9 +100,125 @@ def test_a_torn_tail_is_cut_and_the_rest_is_there(
         assert files.size == len(encoded(1, 2))
         files.append(encoded(3))
         assert numbers(files) == [1, 2, 3]
-        files.passed(files.read(9, 10_000).end)
-    assert not (tmp_path / "set-aside").exists()
-    assert "half-written" in capsys.readouterr().out
+        read = files.read(9, 10_000)
+        assert read.damaged == 0
+        files.passed(read.end)
+    [kept] = (tmp_path / "set-aside").iterdir()
+    assert kept.read_bytes() == tail
+    assert "half a record" in capsys.readouterr().out
+
+
+def test_half_a_record_that_cannot_be_set_aside_yet_holds_nothing_before_it_back(tmp_path: Path) -> None:
+    with opened(tmp_path, 10_000) as files:
+        files.append(encoded(1, 2))
+    with segments(tmp_path)[-1].open("ab") as file:
+        file.write(encoded(9)[:-1])
+    (tmp_path / "set-aside").write_text("as a full disk would refuse the folder")
+    with opened(tmp_path, 10_000) as files:
+        read = files.read(9, 10_000)
+        assert [one.at_ms for one in read.records] == [1, 2]
+        files.passed(read.end)
+        with pytest.raises(SpoolError, match="cannot be written"):
+            files.read(9, 10_000)
+        (tmp_path / "set-aside").unlink()
+        read = files.read(9, 10_000)
+        assert (read.records, read.damaged) == ([], 1)
+        files.passed(read.end)
+        assert files.drained
+    [kept] = (tmp_path / "set-aside").iterdir()
+    assert kept.read_bytes() == encoded(9)[:-1]
+
+
+@pytest.mark.parametrize("flipped", ["mark", "length", "body"])
+def test_damage_in_the_last_record_does_not_vanish(
+    tmp_path: Path, flipped: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was acknowledged. A length that is damaged may look as if a crash had left the record."""
+    with opened(tmp_path, 10_000) as files:
+        files.append(encoded(1, 2))
+    [path] = segments(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[len(encoded(1)) + {"mark": 1, "length": 6, "body": 20}[flipped]] ^= 1
+    path.write_bytes(content)
+    with opened(tmp_path, 10_000) as files:
+        read = files.read(9, 10_000)
+        assert [one.at_ms for one in read.records] == [1]
+        assert read.damaged == (0 if flipped == "length" else 1)
+        files.passed(read.end)
+        assert files.drained
+    [kept] = (tmp_path / "set-aside").iterdir()
+    assert kept.read_bytes() == bytes(content[len(encoded(1)) :])
+    assert "set aside" in capsys.readouterr().out
+
+
+def test_a_tail_of_zeros_is_damage(tmp_path: Path) -> None:
+    """As a file system may leave it after a loss of power; what it was nobody knows."""
+    with opened(tmp_path, 10_000) as files:
+        files.append(encoded(1))
+    with segments(tmp_path)[-1].open("ab") as file:
+        file.write(bytes(5_000))
+    with opened(tmp_path, 10_000) as files:
+        read = files.read(9, 10_000)
+        assert ([one.at_ms for one in read.records], read.damaged) == ([1], 1)
+        files.passed(read.end)
+        assert files.drained
+
+
+def test_a_mark_beyond_its_segment_is_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with opened(tmp_path, 10_000) as files:
+        files.append(encoded(1, 2, 3))
+        files.passed(files.read(2, 10_000).end)
+    with segments(tmp_path)[0].open("r+b") as file:
+        file.truncate(len(encoded(1)))
+    with opened(tmp_path, 10_000) as files:
+        assert "is lost" in capsys.readouterr().out
+        assert (numbers(files), files.drained) == ([], True)
+        files.append(encoded(4))
+        assert numbers(files) == [4]
+
+
+def test_what_is_cut_lies_behind_the_mark(tmp_path: Path) -> None:
+    """Damage before the mark is nobody's any more, and must not take along what follows it."""
+    with opened(tmp_path, 10_000) as files:
+        files.append(encoded(1, 2))
+        files.passed(files.read(1, 10_000).end)
+    [path] = segments(tmp_path)
+    content = bytearray(path.read_bytes()[:-1])
+    content[6] ^= 1
+    path.write_bytes(content)
+    with opened(tmp_path, 10_000) as files:
+        assert files.drained
+    [kept] = (tmp_path / "set-aside").iterdir()
+    assert kept.read_bytes() == encoded(2)[:-1]
+
+
+def test_a_folder_that_is_removed_is_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "spool"
+    with opened(folder, 10_000) as files:
+        shutil.rmtree(folder)
+        files.append(encoded(1))
+        assert numbers(files) == [1]
+        shutil.rmtree(folder)
+        # The segment that is open has no name any more: what is written there nobody would find.
+        files.append(encoded(2, 3))
+        assert numbers(files) == [2, 3]
+        read = files.read(1, 10_000)
+        assert ([one.at_ms for one in read.records], read.damaged) == ([2], 1)
+        assert "was removed" in capsys.readouterr().out
+        files.passed(read.end)
+    with opened(folder, 10_000) as files:
+        assert numbers(files) == [3]
+
+
+def test_a_removed_folder_is_passed_and_its_loss_said(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    with opened(folder, 10_000) as files:
+        files.append(encoded(1))
+        shutil.rmtree(folder)
+        read = files.read(9, 10_000)
+        assert (read.records, read.damaged) == ([], 1)
+        files.passed(read.end)
+        assert files.drained
 
 
 def test_damage_in_the_middle_is_set_aside_and_said(

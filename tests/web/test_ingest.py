@@ -66,8 +66,63 @@ async def test_an_owner_that_is_not_known_or_does_not_answer(tmp_path: Path) -> 
         # As it was sent on by another worker that took this one for the owner.
         worker.owners = {}
         sent_on = {**HEADERS, FORWARDED_BY: f"{worker.settings.app_id} http://127.0.0.1:1"}
-        assert (await client.post(PATH, json=GOOD, headers=sent_on)).status == 200
-        assert len(await spooled(worker)) == 3
+        response = await client.post(PATH, json=GOOD, headers=sent_on)
+        assert (response.status, (await response.json())["code"]) == (503, "NOT_READY")
+        assert len(await spooled(worker)) == 2, "that worker keeps it"
+
+
+@pytest.mark.parametrize("trouble", ["kafka", "behind", "stalled", "lease", "phase", "moved"])
+async def test_what_was_sent_on_is_kept_by_the_first_worker_only(tmp_path: Path, trouble: str) -> None:
+    """In one spool it keeps its order; two would publish side by side."""
+    first = Worker(tmp_path / "first", web_port=free_ports(1)[0])
+    with running(tmp_path / "owner") as owner:
+        async with first.client("first") as client, owner.client("owner") as direct:
+            first.owners = dict.fromkeys(range(PARTITIONS), str(direct.make_url("/")).rstrip("/"))
+            await in_trouble(owner, direct, trouble)
+            own = await spooled(owner)
+            for number in range(3):
+                sent = {**GOOD, "data": {"n": number}}
+                response = await client.post(PATH, json=sent, headers=HEADERS)
+                assert (response.status, (await response.json())["streamId"]) == (200, None)
+            kept = await spooled(first)
+            assert [event["data"]["n"] for event in kept] == [0, 1, 2]
+            assert await spooled(owner) == own
+            assert first.metrics.http_forwarded_total.labels("answered")._value.get() == 1, "the first one"
+
+
+async def in_trouble(owner: Worker, direct: Client, trouble: str) -> None:
+    """Bring the owner to where it would put an event of its own into its spool; Kafka is away anyway."""
+    if trouble == "behind":
+        await direct.post(PATH, json=GOOD, headers=HEADERS)
+        owner.spool.stalled = False
+    elif trouble == "stalled":
+        await direct.post(PATH, json={**GOOD, "customerId": "bob"}, headers=HEADERS)
+        assert owner.spool.stalled
+    elif trouble == "lease":
+        owner.leased = False
+    elif trouble == "phase":
+        owner.partition_for("ann").phase = Phase.FOLDING
+    elif trouble == "moved":
+        owner.partitions.release(owner.number_for("ann"), "moved")
+
+
+async def test_what_is_kept_was_received_when_it_came(tmp_path: Path) -> None:
+    """However long the owner was waited for: an erasure asked for meanwhile is after it."""
+    worker = Worker(tmp_path, web_port=free_ports(1)[0])
+
+    async def owner(request: web.Request) -> web.Response:
+        worker.now_ms += 9_000
+        return web.json_response(
+            {"error": "", "code": "PENDING"}, status=503, dumps=lambda b: encode(b).decode()
+        )
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", owner)
+    async with TestServer(app) as server, worker.client() as client:
+        worker.owners = dict.fromkeys(range(PARTITIONS), str(server.make_url("/")).rstrip("/"))
+        assert (await client.post(PATH, json=GOOD, headers=HEADERS)).status == 200
+        records, _ = await worker.spool.window()
+        assert [record.at_ms for record in records] == [NOW_MS]
 
 
 @pytest.mark.parametrize("code", ["NOT_READY", "PENDING", "lost"])

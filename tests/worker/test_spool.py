@@ -83,9 +83,9 @@ async def _all_counted(client: Client, sent: Counter[str]) -> None:
     await eventually(counted, 60, "every purchase counted once")
 
 
-async def _spooled(client: Client) -> float:
+async def _spooled(client: Client, metric: str = "offertide_spool_records") -> float:
     _, text = await client.get("/metrics")
-    [line] = [line for line in text.splitlines() if line.startswith("offertide_spool_records ")]
+    [line] = [line for line in text.splitlines() if line.startswith(f"{metric} ")]
     return float(line.rpartition(" ")[2])
 
 
@@ -160,6 +160,48 @@ async def test_a_worker_killed_meanwhile_loses_none(cluster: KafkaCluster, setti
     for customer in CUSTOMERS:
         assert order[customer] == list(range(len(order[customer]))), "in order"
         assert promised[customer] <= len(order[customer]) <= shop.sent[customer]
+
+
+async def test_who_stays_on_one_of_two_workers_keeps_the_order(
+    cluster: KafkaCluster, app_id: str, tmp_path: Path
+) -> None:
+    """The other one owns half of the customers: what it cannot get to Kafka is the first one's to keep."""
+    broker = Broker(cluster.bootstrap, "kafka")
+    both = [
+        settings_for(broker, app_id, tmp_path / str(number), publish_timeout_ms=2_000) for number in (1, 2)
+    ]
+    await import_shop(both[0])
+    with WorkerProcess(both[0]) as one, WorkerProcess(both[1]) as two:
+        async with Client(one.url, TENANT) as client, Client(two.url, TENANT) as other:
+
+            async def shared() -> bool:
+                return all([await _owns(each, 4) for each in (client, other)])
+
+            await eventually(shared, 60, "both own partitions, and are ready")
+            shop = Shop(client)
+            buying = asyncio.create_task(shop.buy_until_told())
+            await eventually(lambda: _told(shop, 60), 30, "events while Kafka is there")
+            await asyncio.to_thread(cluster.kill, 1)
+            await eventually(lambda: _told(shop, 200), 30, "events while Kafka is away")
+            assert await _spooled(client) > 50
+            await asyncio.to_thread(cluster.start_node, 1)
+            await eventually(lambda: _through(shop), 60, "an event folded again before it is answered")
+            shop.going = False
+            await buying
+            await _all_counted(client, shop.sent)
+            assert [answer for answer in shop.answers if answer[0] != 200] == []
+            assert await _spooled(other, "offertide_spool_appended_total") == 0
+    assert await _first_seen(both[0]) == {
+        customer: list(range(count)) for customer, count in shop.sent.items()
+    }
+
+
+async def _owns(client: Client, count: int) -> bool:
+    try:
+        status, body = await client.get("/ready")
+    except aiohttp.ClientError:
+        return False
+    return status == 200 and body["partitionsOwned"] == count
 
 
 async def test_a_batch_while_kafka_is_away(cluster: KafkaCluster, settings: Settings) -> None:

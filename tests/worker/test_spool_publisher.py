@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from config.metrics import Metrics, new_metrics
 from config.topics import EVENTS
+from tables.clients import lone_consumer
 from tables.publisher import Publisher
 from tables.spool import WINDOW, Spool
 from tables.spool_mark import Mark, Position
@@ -28,10 +31,11 @@ from tests.worker.harness import eventually
 pytestmark = [pytest.mark.kafka]
 
 DOOR = "GATED"
+RECEIVED_MS = round(time.time() * 1000) - 600_000
 
 
 def events(*numbers: int) -> list[Spooled]:
-    return [Spooled(EVENTS, b"shop:C1", b"%d" % number, 0) for number in numbers]
+    return [Spooled(EVENTS, b"shop:C1", b"%d" % number, RECEIVED_MS) for number in numbers]
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +104,25 @@ async def test_more_than_a_window_in_order_and_once(
         await publisher.publish(EVENTS, b"shop:C1", b"%d" % count)
     assert await _on_kafka(kafka, topic) == list(range(count + 1))
     assert metrics.spool_published_total._value.get() == count
+
+
+async def test_its_time_on_kafka_is_when_it_was_received(
+    kafka: KafkaCluster, gate: Gate, topic: str, tmp_path: Path
+) -> None:
+    """Else it could look newer than an erasure that was asked for in between."""
+    given = [Spooled(EVENTS, b"shop:C1", b"1", RECEIVED_MS + delay_ms) for delay_ms in (5, 0, 60_000)]
+    async with life(kafka, topic, tmp_path) as (spool, _):
+        await spool.append(given)
+        await _empty(spool)
+    async with lone_consumer([kafka.bootstrap], 100) as consumer:
+        partition = TopicPartition(topic, 0)
+        consumer.assign([partition])
+        await consumer.seek_to_beginning(partition)
+        times: list[int] = []
+        async with asyncio.timeout(20):
+            while len(times) < len(given):
+                times.append((await consumer.getone()).timestamp)
+    assert times == [record.at_ms for record in given]
 
 
 async def test_while_kafka_is_cut_off_nothing_is_sent_twice(
@@ -184,7 +207,7 @@ async def test_a_record_that_kafka_refuses_holds_until_it_does_not(
     kafka: KafkaCluster, gate: Gate, topic: str, tmp_path: Path
 ) -> None:
     """A refused batch leaves a gap in the client's sequence: it goes on with another producer."""
-    big = Spooled(EVENTS, b"shop:C1", b"1" + b" " * 3_000, 0)
+    big = Spooled(EVENTS, b"shop:C1", b"1" + b" " * 3_000, RECEIVED_MS)
     async with clients.admin(kafka.bootstrap) as admin:
         await _limit(admin, topic, 2_000)
         metrics = new_metrics()
