@@ -8,7 +8,9 @@ Rules:
     once Redis does in time what calls ask of it. A link that goes down again soon waits longer each time.
 3.  So many calls are at Redis at once; others wait for their turn, a bounded time, and then do without it.
 4.  That this worker's own loop was busy is not Redis's lateness: what has come by then is looked at first.
-5.  The URL is a secret: neither it nor an error's text, which may quote from it, is logged.
+5.  What the library does it does in a task of its own: on this Python it may lose a cancellation, and
+    neither a call nor `stop` waits for it then.
+6.  The URL is a secret: neither it nor an error's text, which may quote from it, is logged.
 """
 
 from __future__ import annotations
@@ -123,7 +125,7 @@ class RedisLink:
         try:
             if not self._up:
                 raise RedisAwayError("down")
-            return await self._in_time(call)
+            return await self._in_time(call, self._late_s)
         except RedisAwayError as away:
             if away.reason != "down":
                 self._fall(away)
@@ -146,10 +148,10 @@ class RedisLink:
         finally:
             self._metrics.redis_waiting.dec()
 
-    async def _in_time(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _in_time(self, call: Callable[[], Awaitable[T]], late_s: float) -> T:
         task = asyncio.ensure_future(call())
         try:
-            await asyncio.wait([task], timeout=self._late_s)
+            await asyncio.wait([task], timeout=late_s)
             for _ in range(_READING_TURNS):
                 if task.done():
                     break
@@ -215,18 +217,15 @@ class RedisLink:
         Raises:
             RedisAwayError: Redis cannot be reached, or is late.
         """
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                await self.pool.disconnect(inuse_connections=False)
-                await asyncio.gather(*(self._warm() for _ in range(AT_ONCE)))
-                for check in self._checks:
-                    await check()
-        except TimeoutError:
-            raise RedisAwayError("late") from None
-        except Exception as error:
-            raise RedisAwayError("failed") from error
+        await self._in_time(self._prepare, CONNECT_S)
         for check in self._checks:
-            await self._in_time(check)
+            await self._in_time(check, self._late_s)
+
+    async def _prepare(self) -> None:
+        await self.pool.disconnect(inuse_connections=False)
+        await asyncio.gather(*(self._warm() for _ in range(AT_ONCE)))
+        for check in self._checks:
+            await check()
 
     async def _warm(self) -> None:
         """Have one more connection open: none of the first calls shall have to make it."""
