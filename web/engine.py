@@ -34,8 +34,8 @@ class Engine:
     `standbys` are the partitions copied here, None for a copy that is not open now; `scoreboard` is what is
     known across customers; `key_uses` is when API keys were used; `desk` changes catalogues, on the owner of
     partition 0; `audit` is what was changed; `limits` and `quota` are what its tenants may call and decide;
-    `turns` are those of calls with the same idempotency key; `spool` keeps what Kafka does not take; `latency_budgets` are the overruns of this worker's flows,
-    `breakers` those of its models.
+    `turns` are those of calls with the same idempotency key; `spool` keeps what Kafka does not
+    take; `latency_budgets` are the overruns of this worker's flows, `breakers` those of its models.
     """
 
     settings: Settings

@@ -2,8 +2,8 @@
 
 Rules:
 
-1.  Redis is late after `late_s` seconds. What is late is cancelled, its connection closed, and the link goes down.
-    An error does the same, whatever it is.
+1.  Redis is late after `late_s` seconds. What is late is cancelled, its connection closed, and the link goes
+    down. An error does the same, whatever it is.
 2.  While the link is down nobody asks: a probe in the background does, with growing pauses, and takes it up
     once Redis does in time what calls ask of it. A link that goes down again soon waits longer each time.
 3.  So many calls are at Redis at once; others wait for their turn, a bounded time, and then do without it.
