@@ -36,7 +36,8 @@ AT_ONCE = 32
 #: long, and a worker that falls back whenever it is busy would not keep the rate.
 TURN_S = 1.0
 
-#: A connection is made within so many seconds, TLS and password included, or the probe fails.
+#: A connection is made within so many seconds, or `late_s` if that is more, TLS and password included, or the
+#: probe fails.
 CONNECT_S = 2.0
 
 #: Pauses between probes, in seconds; a link that was up for `CALM_S` begins anew with the first.
@@ -73,13 +74,15 @@ class RedisLink:
 
     def __init__(self, url: str, metrics: Metrics, late_s: float) -> None:
         self._late_s = late_s
+        # Whoever lets an answer take longer lets a connection take as long.
+        self._connect_s = max(CONNECT_S, late_s)
         self._metrics = metrics
         self.pool = ConnectionPool.from_url(
             url,
             # The probe's own beside those of calls, and cancelled ones that are still closing.
             max_connections=3 * AT_ONCE,
-            socket_connect_timeout=CONNECT_S,
-            socket_timeout=CONNECT_S,
+            socket_connect_timeout=self._connect_s,
+            socket_timeout=self._connect_s,
             retry=Retry(NoBackoff(), 0),
             driver_info=None,
             protocol=2,
@@ -217,7 +220,7 @@ class RedisLink:
         Raises:
             RedisAwayError: Redis cannot be reached, or is late.
         """
-        await self._in_time(self._prepare, CONNECT_S)
+        await self._in_time(self._prepare, self._connect_s)
         for check in self._checks:
             await self._in_time(check, self._late_s)
 
