@@ -5,7 +5,8 @@ Rules:
 1.  An erasure deletes everything of its customer with the batch in hand. Who asked hears of it when that
     batch is durable: records written after the answer are folded after the erasure, whatever crashes.
 2.  A record of before the erasure leaves nothing of its customer: no state, no trace, no dead letter. What it
-    says of all customers together (contacts that spend budgets, evidence) counts as if it had come in time.
+    says of all customers together (contacts that spend budgets, evidence, the month's decisions) counts as if
+    it had come in time.
 """
 
 from __future__ import annotations
@@ -73,6 +74,8 @@ class Eraser:
         before = mark_contacts(passing)
         if isinstance(body, DecisionMade):
             verdict = fold_decision(passing, body, clock)
+            if body.shown and verdict.refused is None:
+                self._partition.counters.count_decision(customer.tenant_id, body.at_ms)
         else:
             verdict = fold_response(passing, body, written_ms, clock, str(origin))
         if verdict.evidence or verdict.variants:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from app.decision.months import month_of
 from app.decision.state import Assigned, Contact, Recommendation, Reserved
 from tables.layout import shared_key, split_customer_key
 
@@ -65,7 +66,7 @@ class Overlays:
         self._by_customer: dict[bytes, list[Overlay]] = {}
         self._deliveries: dict[bytes, int] = {}
         self._promised = 0
-        self._decisions: dict[bytes, int] = {}
+        self._decisions: dict[tuple[bytes, int], int] = {}
         self._next = first
 
     def __len__(self) -> int:
@@ -96,9 +97,9 @@ class Overlays:
         """Contacts under way, reserved ones too, of `tenant:offer/<id>` or `tenant:creative/<id>`."""
         return self._deliveries.get(name, 0)
 
-    def decisions(self, tenant_id: str) -> int:
-        """A tenant's decisions under way that show something."""
-        return self._decisions.get(tenant_id.encode(), 0)
+    def decisions(self, tenant_id: str, month: int) -> int:
+        """A tenant's decisions under way that show something, made in a month."""
+        return self._decisions.get((tenant_id.encode(), month), 0)
 
     def folded(self, sequence: int) -> None:
         """The record with this sequence was folded: it and every earlier one come down."""
@@ -142,11 +143,12 @@ class Overlays:
         if not overlay.recommendation.shown:
             return
         tenant, counts = overlay.customer.partition(b":")[0], self._decisions
-        left = counts.get(tenant, 0) + by
+        key = tenant, month_of(overlay.recommendation.at_ms)
+        left = counts.get(key, 0) + by
         if left:
-            counts[tenant] = left
+            counts[key] = left
         else:
-            del counts[tenant]
+            del counts[key]
 
     def _count(self, overlay: Overlay, by: int) -> None:
         if overlay.promise is not None:

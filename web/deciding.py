@@ -160,6 +160,7 @@ async def log_decision(
     except PublishError as error:
         if error.certain:
             overlays.withdraw(made.sequence)
+            made.refused = True
         lease.partition.doubt_since(engine.clock_ms(), error)
         if answered_without_log(made.decided, catalogue):
             return LOG_UNAVAILABLE

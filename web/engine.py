@@ -20,6 +20,7 @@ from tables.standby import Standby
 from web.latency_budgets import LatencyBudgets
 from web.limits import Limits
 from web.quota import Quota
+from web.turns import Turns
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Engine:
     `standbys` are the partitions copied here, None for a copy that is not open now; `scoreboard` is what is
     known across customers; `key_uses` is when API keys were used; `desk` changes catalogues, on the owner of
     partition 0; `audit` is what was changed; `limits` and `quota` are what its tenants may call and decide;
-    `spool` keeps what Kafka does not take; `latency_budgets` are the overruns of this worker's flows,
-    `breakers` those of its models.
+    `turns` are those of calls with the same idempotency key; `spool` keeps what Kafka does not
+    take; `latency_budgets` are the overruns of this worker's flows, `breakers` those of its models.
     """
 
     settings: Settings
@@ -54,6 +55,7 @@ class Engine:
     chance: Callable[[], str]
     limits: Limits
     quota: Quota
+    turns: Turns = field(default_factory=Turns)
     key_uses: KeyUses = field(default_factory=KeyUses)
     latency_budgets: LatencyBudgets = field(default_factory=LatencyBudgets)
     breakers: Breakers = field(default_factory=Breakers)

@@ -63,7 +63,8 @@ class Quota:
         """Decisions of a tenant in a month, as far as this worker knows."""
         own = 0
         for partition in self._partitions:
-            own += partition.counters.decided(tenant_id, month) + partition.overlays.decisions(tenant_id)
+            own += partition.counters.decided(tenant_id, month)
+            own += partition.overlays.decisions(tenant_id, month)
         return max(self._scoreboard.decided(tenant_id, month), own)
 
     def check(self, tenant_id: str, limit: int) -> int:
@@ -114,7 +115,7 @@ class Quota:
 
 
 class Slot:
-    """Room for one decision while it is made. `logged` says that it was, and is on the log."""
+    """Room for one decision while it is made. `logged` says that it was, and is on the log or may be."""
 
     __slots__ = ("_limit", "_month", "_quota", "_tenant_id", "logged")
 

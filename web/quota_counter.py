@@ -6,6 +6,8 @@ Rules:
 2.  It never holds less than what the asking worker knows of: a Redis that lost its data goes on from there.
 3.  It may hold too much, by what was counted and not given back because a worker or Redis stopped in between.
 4.  A month's key goes a day after the month.
+5.  Redis has both scripts before it is asked by calls: else the first burst would have to load them all at
+    once, be late, and be counted by each worker alone.
 """
 
 from __future__ import annotations
@@ -43,6 +45,13 @@ class QuotaCounter:
         self._app_id = app_id
         self._take = link.client.register_script(_TAKE)
         self._give_back = link.client.register_script(_GIVE_BACK)
+        link.check_with(self._check)
+
+    async def _check(self) -> None:
+        # Counted until 1970, which is to say that nothing stays.
+        probe = f"{self._app_id}:quota-probe"
+        await self._take([probe], [0, 1, 1])
+        await self._give_back([probe])
 
     async def take(self, tenant_id: str, month: int, known: int, limit: int) -> bool:
         """Count one more decision of a month, if the limit allows it.

@@ -54,7 +54,7 @@ class RecommendView(ApiView):
             lease.check()
             made = make_decision(engine, lease, snapshot, call.tenant_id, wanted)
             degraded = await log_decision(engine, lease, made, catalogue)
-            slot.logged = degraded is None and bool(made.decided.decisions)
+            slot.logged = made.counts
         lease.check()
         return Answer(_rendered(engine, made, wanted, degraded))
 

@@ -8,7 +8,9 @@ Rules:
     once Redis does in time what calls ask of it. A link that goes down again soon waits longer each time.
 3.  So many calls are at Redis at once; others wait for their turn, a bounded time, and then do without it.
 4.  That this worker's own loop was busy is not Redis's lateness: what has come by then is looked at first.
-5.  The URL is a secret: neither it nor an error's text, which may quote from it, is logged.
+5.  What the library does it does in a task of its own: on this Python it may lose a cancellation, and
+    neither a call nor `stop` waits for it then.
+6.  The URL is a secret: neither it nor an error's text, which may quote from it, is logged.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ AT_ONCE = 32
 #: long, and a worker that falls back whenever it is busy would not keep the rate.
 TURN_S = 1.0
 
-#: A connection is made within so many seconds, TLS and password included, or the probe fails.
+#: A connection is made within so many seconds, or `late_s` if that is more, TLS and password included, or the
+#: probe fails.
 CONNECT_S = 2.0
 
 #: Pauses between probes, in seconds; a link that was up for `CALM_S` begins anew with the first.
@@ -71,13 +74,15 @@ class RedisLink:
 
     def __init__(self, url: str, metrics: Metrics, late_s: float) -> None:
         self._late_s = late_s
+        # Whoever lets an answer take longer lets a connection take as long.
+        self._connect_s = max(CONNECT_S, late_s)
         self._metrics = metrics
         self.pool = ConnectionPool.from_url(
             url,
             # The probe's own beside those of calls, and cancelled ones that are still closing.
             max_connections=3 * AT_ONCE,
-            socket_connect_timeout=CONNECT_S,
-            socket_timeout=CONNECT_S,
+            socket_connect_timeout=self._connect_s,
+            socket_timeout=self._connect_s,
             retry=Retry(NoBackoff(), 0),
             driver_info=None,
             protocol=2,
@@ -123,7 +128,7 @@ class RedisLink:
         try:
             if not self._up:
                 raise RedisAwayError("down")
-            return await self._in_time(call)
+            return await self._in_time(call, self._late_s)
         except RedisAwayError as away:
             if away.reason != "down":
                 self._fall(away)
@@ -146,10 +151,10 @@ class RedisLink:
         finally:
             self._metrics.redis_waiting.dec()
 
-    async def _in_time(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _in_time(self, call: Callable[[], Awaitable[T]], late_s: float) -> T:
         task = asyncio.ensure_future(call())
         try:
-            await asyncio.wait([task], timeout=self._late_s)
+            await asyncio.wait([task], timeout=late_s)
             for _ in range(_READING_TURNS):
                 if task.done():
                     break
@@ -215,18 +220,15 @@ class RedisLink:
         Raises:
             RedisAwayError: Redis cannot be reached, or is late.
         """
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                await self.pool.disconnect(inuse_connections=False)
-                await asyncio.gather(*(self._warm() for _ in range(AT_ONCE)))
-                for check in self._checks:
-                    await check()
-        except TimeoutError:
-            raise RedisAwayError("late") from None
-        except Exception as error:
-            raise RedisAwayError("failed") from error
+        await self._in_time(self._prepare, self._connect_s)
         for check in self._checks:
-            await self._in_time(check)
+            await self._in_time(check, self._late_s)
+
+    async def _prepare(self) -> None:
+        await self.pool.disconnect(inuse_connections=False)
+        await asyncio.gather(*(self._warm() for _ in range(AT_ONCE)))
+        for check in self._checks:
+            await check()
 
     async def _warm(self) -> None:
         """Have one more connection open: none of the first calls shall have to make it."""

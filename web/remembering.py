@@ -2,8 +2,9 @@
 
 Rules:
 
-1.  Nothing awaits between looking for an earlier call, the second time, and promising this one's answer: two
-    calls with the same key at the same time make one decision, and the second waits for what the first gets.
+1.  Calls with the same key take turns from looking for an earlier call until this one's answer is promised,
+    room in the quota included: two calls with the same key at the same time make one decision, and take one
+    place of the quota, and the second waits for what the first gets.
 2.  What is remembered is what the log has. An answer is given again from the state, once its decision is
     folded; before that, from its promise beside the decision's overlay, which goes when the overlay goes.
 3.  A call that certainly left no decision is not remembered. Of one that ended PENDING nobody knows: neither
@@ -29,6 +30,7 @@ from web.idempotency_key import given_key
 from web.recommend_answer import render
 from web.recommend_body import RecommendBody, Wanted, read_recommend, wanted_of
 from web.routing import Lease, lease_customer
+from web.turns import Turn
 from web.underway import Remember, Underway
 from web.view import Call
 
@@ -44,20 +46,22 @@ async def answer_once(engine: Engine, call: Call, snapshot: CatalogSnapshot) -> 
     tenant_id = call.tenant_id
     body, customer_id, key_hash = _read(call, snapshot.tenant(tenant_id))
     lease = lease_customer(engine, tenant_id, customer_id)
-    earlier = _earlier(engine, lease, key_hash)
-    if earlier is None:
-        catalogue = snapshot.tenant(tenant_id)
-        wanted = wanted_of(body, [], catalogue)
-        alias = engine.settings.recommendations_alias
-        remember = Remember(key_hash, lambda made: render(made, customer_id, wanted.debug, None, alias))
-        async with engine.quota.slot(tenant_id, catalogue.settings.quota_per_month) as slot:
-            lease.check()
-            # Again: another call may have decided while there was room to be found.
-            earlier = _earlier(engine, lease, key_hash)
-            if earlier is None:
+    with await _turn(engine, lease, key_hash) as turn:
+        # Waiting for the turn may have taken a while.
+        lease.check()
+        earlier = _earlier(engine, lease, key_hash)
+        if earlier is None:
+            catalogue = snapshot.tenant(tenant_id)
+            wanted = wanted_of(body, [], catalogue)
+            alias = engine.settings.recommendations_alias
+            remember = Remember(key_hash, lambda made: render(made, customer_id, wanted.debug, None, alias))
+            async with engine.quota.slot(tenant_id, catalogue.settings.quota_per_month) as slot:
+                lease.check()
                 made = make_decision(engine, lease, snapshot, tenant_id, wanted, remember)
-                answer, on_log = await _first(engine, lease, made, catalogue, wanted)
-                slot.logged = on_log and bool(made.decided.decisions)
+                # Its answer is promised: the others find that.
+                turn.end()
+                answer = await _first(engine, lease, made, catalogue, wanted)
+                slot.logged = made.counts
                 return answer
     return await _given(engine, lease, earlier)
 
@@ -71,6 +75,24 @@ def copied_answer(engine: Engine, call: Call, copy: Standby) -> bytes | None:
     _, customer_id, key_hash = _read(call, engine.catalogue().tenant(call.tenant_id))
     customer = customer_key(call.tenant_id, customer_id)
     return find_answer(copy.store.get, customer, key_hash, engine.clock_ms())
+
+
+async def _turn(engine: Engine, lease: Lease, key_hash: int) -> Turn:
+    """This call's turn among those with its key.
+
+    Raises:
+        ApiError: 503 PENDING when the others do not come to an end.
+    """
+    try:
+        return await engine.turns.take((lease.key, key_hash), _patience_s(engine))
+    except TimeoutError as error:
+        engine.metrics.idempotent_answers_total.labels("wait_expired").inc()
+        raise pending(_UNKNOWN) from error
+
+
+def _patience_s(engine: Engine) -> float:
+    """How long to wait for an earlier call with the key, in seconds."""
+    return (engine.settings.publish_timeout_ms + engine.settings.read_your_writes_timeout_ms) / 1000
 
 
 def _read(call: Call, catalogue: TenantCatalogue) -> tuple[RecommendBody, str, int]:
@@ -114,10 +136,9 @@ def _promised(engine: Engine, lease: Lease, key_hash: int) -> Promise | None:
 
 async def _shared(engine: Engine, lease: Lease, promise: Promise) -> bytes:
     """What the first call with the key is answered."""
-    settings, total = engine.settings, engine.metrics.idempotent_answers_total
-    wait_ms = settings.publish_timeout_ms + settings.read_your_writes_timeout_ms
+    total = engine.metrics.idempotent_answers_total
     try:
-        async with asyncio.timeout(wait_ms / 1000):
+        async with asyncio.timeout(_patience_s(engine)):
             answer = await asyncio.shield(promise.given)
     except TimeoutError as error:
         total.labels("wait_expired").inc()
@@ -129,8 +150,8 @@ async def _shared(engine: Engine, lease: Lease, promise: Promise) -> bytes:
 
 async def _first(
     engine: Engine, lease: Lease, made: Underway, catalogue: TenantCatalogue, wanted: Wanted
-) -> tuple[bytes, bool]:
-    """The answer of the call that decided, and whether it is on the log; keeps its promise, come what may."""
+) -> bytes:
+    """The answer of the call that decided; keeps its promise, come what may."""
     promise = made.promise
     if promise is None:
         raise AssertionError("a decision with a key promises its answer")
@@ -147,7 +168,7 @@ async def _first(
     if answer is None:
         answer = render(made, wanted.customer_id, wanted.debug, lacks, engine.settings.recommendations_alias)
     promise.given.set_result(answer)
-    return answer, lacks is None
+    return answer
 
 
 def _break(promise: Promise, error: ApiError) -> None:

@@ -27,6 +27,13 @@ class Underway(msgspec.Struct):
     promise: Promise | None = None
     #: When the customer was last erased, as the state that was decided on had it, epoch ms; 0 when never.
     erasure_ms: int = 0
+    #: Whether it certainly is not on the log, and will not be.
+    refused: bool = False
+
+    @property
+    def counts(self) -> bool:
+        """Whether a quota has to count it: it shows something, and is on the log or may be."""
+        return bool(self.decided.decisions) and not self.refused
 
 
 class Remember(msgspec.Struct, frozen=True):

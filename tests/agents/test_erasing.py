@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from app.decision.fold import ERASED
+from app.decision.months import month_of
 from app.decision.state import Recommendation
 from config.topics import (
     DEAD_LETTERS,
@@ -124,6 +125,16 @@ def test_late_records_still_count_for_what_names_nobody(bench: Bench) -> None:
     before = shown()
     bench.fold(DECISIONS, decision(bench, 5), timestamp=ERASED_MS)
     assert shown() > before
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_late_decision_counts_into_its_month(bench: Bench, shown: bool) -> None:
+    month = month_of(NOW_MS)
+    erase(bench)
+    before = bench.partition.counters.decided("shop", month)
+    late = decision(bench, 5) if shown else decision(bench, 5, shown=[])
+    bench.fold(DECISIONS, late, timestamp=ERASED_MS)
+    assert bench.partition.counters.decided("shop", month) == before + shown
 
 
 def test_what_was_folded_is_not_folded_again_after_an_erasure(bench: Bench) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,13 +134,37 @@ async def test_decisions_under_way_count(worker: Worker) -> None:
         assert await recommend(client) == 200
 
 
-@pytest.fixture
-async def shared(tmp_path: Path) -> AsyncIterator[tuple[Worker, RedisServer]]:
-    with RedisServer(tmp_path) as redis, running(tmp_path / "state", redis_url=Secret(redis.url)) as worker:
+async def test_decisions_under_way_count_in_their_month(worker: Worker) -> None:
+    ends_ms = month_ends_ms(MONTH)
+    shown = Shown(1, "vinyl", "vinyl-web", "web", "cat", None)
+    overlays = worker.partition_for("C1").overlays
+    for number, at_ms in enumerate((ends_ms - 1, ends_ms, ends_ms), 1):
+        recommendation = Recommendation(f"r{number}", at_ms, "flow", (shown,))
+        overlays.add(Overlay(number, customer_key(TENANT, "C1"), recommendation, ()))
+    used = worker.engine.quota.used
+    assert [used(TENANT, month) for month in (MONTH - 1, MONTH, MONTH + 1)] == [0, 1, 2]
+    overlays.folded(2)
+    assert [used(TENANT, month) for month in (MONTH, MONTH + 1)] == [0, 1]
+
+
+@asynccontextmanager
+async def sharing(folder: Path, redis: RedisServer, **settings: Any) -> AsyncIterator[Worker]:
+    """A worker that counts in Redis, and takes no busy machine for Redis being away."""
+    options = {"redis_url": Secret(redis.url), "redis_timeout_ms": 3_000, **settings}
+    with running(folder, **options) as worker:
         worker.limits.start()
         await up(worker)
-        yield worker, redis
-        await worker.limits.stop()
+        try:
+            yield worker
+        finally:
+            await worker.limits.stop()
+
+
+@pytest.fixture
+async def shared(tmp_path: Path) -> AsyncIterator[tuple[Worker, RedisServer]]:
+    with RedisServer(tmp_path) as redis:
+        async with sharing(tmp_path / "state", redis) as worker:
+            yield worker, redis
 
 
 async def up(worker: Worker) -> None:
@@ -173,6 +200,21 @@ async def test_redis_counts_what_is_logged_or_may_be(shared: tuple[Worker, Redis
     assert not await taken(worker, 2)
     assert await taken(worker, 3, RuntimeError())
     assert not await taken(worker, 3)
+
+
+async def test_the_first_burst_finds_redis_ready(shared: tuple[Worker, RedisServer], tmp_path: Path) -> None:
+    worker, redis = shared
+
+    async def loaded() -> int:
+        assert worker.limits.link is not None
+        found = await worker.limits.link.client.info("commandstats")
+        return int(found["cmdstat_script|load"]["calls"])
+
+    async with sharing(tmp_path / "other", redis) as other:
+        before = await loaded()
+        calls = (taken((worker, other)[number % 2], 30, logged=True) for number in range(80))
+        assert sum(await asyncio.gather(*calls)) == 30
+        assert await loaded() == before, "who loads scripts in a burst is late, and counts alone"
 
 
 async def test_redis_goes_on_from_what_the_worker_knows(shared: tuple[Worker, RedisServer]) -> None:

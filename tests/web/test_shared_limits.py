@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import contextlib
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,13 +27,19 @@ from web.redis_link import AT_ONCE, RedisAwayError, RedisLink
 
 RATE = Rate("calls", 100)
 
+#: How late Redis may be here: a busy machine is not Redis being away.
+PATIENT_MS = 3_000
+
 
 class Counting:
     """A worker's limits, and what became of the calls."""
 
-    def __init__(self, url: str, window_s: int = 60, app_id: str = "limits-test") -> None:
+    def __init__(
+        self, url: str, window_s: int = 60, app_id: str = "limits-test", late_ms: int = PATIENT_MS
+    ) -> None:
         self.metrics = new_metrics()
-        settings = Settings.from_env({"OFFERTIDE_REDIS_URL": url, "OFFERTIDE_APP_ID": app_id})
+        names = {"REDIS_URL": url, "APP_ID": app_id, "REDIS_TIMEOUT_MS": str(late_ms)}
+        settings = Settings.from_env({f"OFFERTIDE_{name}": value for name, value in names.items()})
         self.limits = Limits(settings, self.metrics, window_s)
 
     async def admitted(self, tenant_id: str, rate: Rate = RATE) -> bool:
@@ -76,17 +83,11 @@ async def counting(*urls: str, **options: Any) -> AsyncIterator[list[Counting]]:
 
 
 async def exactly(workers: list[Counting], calls: int, expected: int) -> None:
-    """Of so many calls at each worker at once, so many are admitted in all; again if Redis was starved."""
-    for attempt in range(5):
-        before = sum(worker.fallbacks() for worker in workers)
-        found = await asyncio.gather(*(worker.many(f"t{attempt}", calls) for worker in workers))
-        if sum(worker.fallbacks() for worker in workers) == before:
-            assert sum(found) == expected
-            return
-        assert expected <= sum(found) <= expected * len(workers)
-        for worker in workers:
-            await worker.up()
-    raise AssertionError("this machine is too busy: Redis was late five times")
+    """Of so many calls at each worker at once, so many are admitted in all."""
+    before = [worker.fallbacks() for worker in workers]
+    found = await asyncio.gather(*(worker.many("t", calls) for worker in workers))
+    assert [worker.fallbacks() for worker in workers] == before
+    assert sum(found) == expected
 
 
 @pytest.fixture
@@ -116,9 +117,10 @@ async def test_the_shared_window_moves(redis: RedisServer) -> None:
     async with counting(redis.url, redis.url, window_s=2) as (one, two):
         await one.up()
         await two.up()
+        began_s = time.monotonic()
         assert await one.many("t", 3, rate) == 3
         admitted_too = await two.admitted("t", rate)
-        assert not admitted_too or one.fallbacks() or two.fallbacks()
+        assert not admitted_too or time.monotonic() - began_s > 2
 
         async def admitted() -> bool:
             return await two.admitted("t", rate)
@@ -148,7 +150,7 @@ async def test_a_worker_that_falls_back_goes_on_from_what_it_admitted(
 
 
 async def test_what_is_late_is_counted_as_late_and_nobody_else_waits_for_it(redis: RedisServer) -> None:
-    async with counting(redis.url) as (worker,):
+    async with counting(redis.url, late_ms=500) as (worker,):
         await worker.up()
         redis.freeze()
         assert await worker.many("t", 90) == 90
@@ -191,7 +193,7 @@ async def test_a_full_window_is_not_asked_again_before_there_is_room(redis: Redi
     async with counting(redis.url, redis.url) as (one, two):
         await one.up()
         await two.up()
-        await one.many("t", 100)
+        assert await one.many("t", 100) == 100
         assert not await two.admitted("t")
         redis.freeze()
         # Known to be full: neither asked nor counted in the own window.
@@ -204,8 +206,13 @@ async def test_a_wrong_password_falls_back_and_is_not_logged(tmp_path: Path) -> 
         url = re.sub("//", "//:wrong-one@", server.url)
         with capture_logs() as logs:
             async with counting(url) as (worker,):
-                await asyncio.sleep(0.3)
+
+                async def told() -> bool:
+                    return any("Redis is away" in entry["event"] for entry in logs)
+
+                await eventually(told, 20, "Redis refused")
                 assert await worker.many("t", 150) == 100
+                # Tried again meanwhile, and said no more of it.
                 await asyncio.sleep(0.3)
         away = [entry for entry in logs if "Redis is away" in entry["event"]]
         assert [entry["error"] for entry in away] == ["AuthenticationError"]
@@ -238,9 +245,7 @@ async def test_each_change_is_logged_once(redis: RedisServer) -> None:
             redis.start()
             await worker.up()
     events = [entry["event"].split(":")[0] for entry in logs]
-    # More than three if this machine was too busy for Redis.
-    assert len(events) >= 3
-    assert events == list(itertools.islice(itertools.cycle(["Redis answers", "Redis is away"]), len(events)))
+    assert events == ["Redis answers", "Redis is away", "Redis answers"]
 
 
 async def test_a_redis_that_takes_no_writes_is_away(redis: RedisServer, tmp_path: Path) -> None:
@@ -282,3 +287,22 @@ async def test_who_waits_too_long_for_a_turn_does_without(
     await asyncio.gather(*turns)
     await link.ask(long)
     await link.stop()
+
+
+async def test_it_stops_although_the_library_loses_a_cancellation(redis: RedisServer) -> None:
+    link = RedisLink(redis.url, new_metrics(), late_s=30)
+    begun, leave = asyncio.Event(), asyncio.Event()
+
+    async def deaf() -> None:
+        begun.set()
+        # As `asyncio.wait_for` of Python 3.11 does when its answer came just then.
+        with contextlib.suppress(asyncio.CancelledError):
+            await leave.wait()
+
+    link.check_with(deaf)
+    link.start()
+    await begun.wait()
+    async with asyncio.timeout(20):
+        await link.stop()
+    leave.set()
+    assert not link.up
