@@ -162,6 +162,7 @@ async def test_a_worker_killed_meanwhile_loses_none(cluster: KafkaCluster, setti
         assert promised[customer] <= len(order[customer]) <= shop.sent[customer]
 
 
+@pytest.mark.timeout(400)
 async def test_who_stays_on_one_of_two_workers_keeps_the_order(
     cluster: KafkaCluster, app_id: str, tmp_path: Path
 ) -> None:
@@ -177,7 +178,7 @@ async def test_who_stays_on_one_of_two_workers_keeps_the_order(
             async def shared() -> bool:
                 return all([await _owns(each, 4) for each in (client, other)])
 
-            await eventually(shared, 60, "both own partitions, and are ready")
+            await eventually(shared, 120, "both own partitions, and are ready")
             shop = Shop(client)
             buying = asyncio.create_task(shop.buy_until_told())
             await eventually(lambda: _told(shop, 60), 30, "events while Kafka is there")
@@ -185,7 +186,13 @@ async def test_who_stays_on_one_of_two_workers_keeps_the_order(
             await eventually(lambda: _told(shop, 200), 30, "events while Kafka is away")
             assert await _spooled(client) > 50
             await asyncio.to_thread(cluster.start_node, 1)
-            await eventually(lambda: _through(shop), 60, "an event folded again before it is answered")
+
+            async def published() -> bool:
+                return await _spooled(client, "offertide_spool_published_total") > 50
+
+            await eventually(published, 120, "the spool is published again")
+            more = len(shop.answers) + 60
+            await eventually(lambda: _told(shop, more), 60, "events while it is")
             shop.going = False
             await buying
             await _all_counted(client, shop.sent)
