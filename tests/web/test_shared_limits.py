@@ -90,6 +90,12 @@ async def exactly(workers: list[Counting], calls: int, expected: int) -> None:
     assert sum(found) == expected
 
 
+@pytest.fixture(autouse=True)
+def _patient_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker on a busy machine waits for its turn at Redis as long as it takes."""
+    monkeypatch.setattr(redis_link, "TURN_S", 30.0)
+
+
 @pytest.fixture
 def redis(tmp_path: Path) -> Any:
     with RedisServer(tmp_path) as server:
