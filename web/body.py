@@ -103,23 +103,27 @@ def one_value(named: Sequence[tuple[str, Any]], problems: list[Problem]) -> Any:
     return first
 
 
-async def read_body(request: web.Request, limit_bytes: int, other_types: tuple[str, ...] = ()) -> bytes:
-    """The request's body: JSON, or one of the other media types.
+def check_body(request: web.Request, limit_bytes: int, other_types: tuple[str, ...] = ()) -> None:
+    """Nothing, when the headers announce a body that may be read: JSON, or one of the other media types.
 
     Raises:
-        ApiError: 413 past the limit, whatever was announced; 415 when it is said to be something else; 400
-            when it breaks off.
+        ApiError: 413 past the limit; 415 when it is said to be something else.
     """
     announced = request.content_length
     if announced is not None and announced > limit_bytes:
         raise too_large(limit_bytes)
     if not (_is_json(request) or _is_other(request, other_types)):
         raise unsupported_media_type()
-    content = request.content
-    if not content.is_eof():
-        return await _arriving(request, limit_bytes)
+
+
+def body_there(request: web.Request, limit_bytes: int) -> bytes:
+    """A body that has arrived.
+
+    Raises:
+        ApiError: 413 past the limit, whatever was announced; 400 when it is not encoded as it says.
+    """
     try:
-        body = content.read_nowait()
+        body = request.content.read_nowait()
     except web.RequestPayloadError as error:
         raise _broken() from error
     if len(body) > limit_bytes:
@@ -127,7 +131,12 @@ async def read_body(request: web.Request, limit_bytes: int, other_types: tuple[s
     return body
 
 
-async def _arriving(request: web.Request, limit_bytes: int) -> bytes:
+async def arriving_body(request: web.Request, limit_bytes: int) -> bytes:
+    """A body that is still on its way, when it is there.
+
+    Raises:
+        ApiError: 413 past the limit, whatever was announced; 400 when it breaks off or is too slow.
+    """
     chunks: list[bytes] = []
     size = 0
     try:

@@ -22,6 +22,9 @@ RETRY_AFTER_S = 1
 #: The code of a request of which nothing was done, its partition or the catalogue not being ready.
 NOT_READY = "NOT_READY"
 
+#: The code of a request of which nothing was done, too many being served.
+OVERLOADED = "OVERLOADED"
+
 #: The code of a request of which something is, or may be, on Kafka.
 PENDING = "PENDING"
 
@@ -105,7 +108,7 @@ def not_ready(message: str) -> ApiError:
 
 
 def overloaded() -> ApiError:
-    return _retryable("OVERLOADED", "Too many requests are being served; retry in a moment.")
+    return _retryable(OVERLOADED, "Too many requests are being served; retry in a moment.")
 
 
 def pending(message: str) -> ApiError:
