@@ -19,14 +19,13 @@ from aiohttp import web
 from app.decision.catalogue import HeldKey
 from tables.api_keys import is_key_of, key_digest, public_part
 from web.access import ROLES, Caller, Role
-from web.caller import TENANT_ID, Headers, tenant
+from web.caller import API_KEY, TENANT_ID, Headers, tenant
 from web.engine import Engine
 from web.errors import forbidden, unauthorized
 from web.forwarding import FORWARDED_BY
 from web.instants import instant
 from web.vouching import Voucher
 
-API_KEY = "X-API-Key"
 _AUTHORIZATION = "Authorization"
 _BEARER = "bearer "
 _NO_KEY = f"Send an API key: {API_KEY}: <key>, or Authorization: Bearer <key>."

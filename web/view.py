@@ -39,6 +39,7 @@ from web.errors import (
 from web.forwarding import ElsewhereError, Forwarded, Forwarder, check_application
 from web.secure_headers import SECURE_HEADERS
 from web.traffic import Places, Traffic
+from web.vouching import check_body as check_vouched
 
 log = structlog.get_logger(__name__)
 
@@ -198,6 +199,7 @@ class ApiView(View):
         body = b""
         if method in _WITH_BODY and not self.streams:
             body = await self._body(request, caller, self._operations[method].body_types)
+            check_vouched(caller, body)
         call = Call(request, own_id, caller, body)
         try:
             return await handler(call)
