@@ -117,7 +117,8 @@ class CatalogueCommit:
                 committing = True
         except ProducerFenced as error:
             raise CatalogueConflictError(
-                "another import has begun meanwhile: run this one again", certain=not committing
+                "another change of a catalogue has begun meanwhile: run this one again",
+                certain=not committing,
             ) from error
         except (KafkaError, TimeoutError) as error:
             raise CatalogueWriteError(
