@@ -12,15 +12,19 @@ from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
+from aiohttp.http import HttpVersion11
 
 from app.decision.refusals import Problem, field_problems, malformed_message
-from web.errors import ApiError, invalid, too_large, unsupported_media_type
+from web.errors import ApiError, invalid, too_large, unsupported_coding, unsupported_media_type
 
 DEPTH_MAX = 64
 
 #: A body must arrive within this time, so that slow senders cannot hold all places.
 ARRIVAL_TIMEOUT_S = 10.0
+
+#: How a body may be packed: what the server unpacks, and not at all.
+_CODINGS = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -114,6 +118,30 @@ def check_body(request: web.Request, limit_bytes: int, other_types: tuple[str, .
         raise too_large(limit_bytes)
     if not (_is_json(request) or _is_other(request, other_types)):
         raise unsupported_media_type()
+    check_coding(request)
+
+
+def check_coding(request: web.Request) -> None:
+    """Raises ApiError, 415, for a body in a coding that is not undone: it would be read as plain."""
+    said = request.headers.getall(hdrs.CONTENT_ENCODING, ())
+    if said and (len(said) > 1 or said[0].strip().lower() not in _CODINGS):
+        raise unsupported_coding()
+
+
+async def go_on(request: web.Request) -> None:
+    """Tell a client that waits to be told so that its body is wanted: not before it is.
+
+    Raises:
+        ApiError: 400 when the client is gone.
+    """
+    if hdrs.EXPECT not in request.headers or request.version != HttpVersion11:
+        return
+    try:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    except ConnectionError as error:
+        raise _broken() from error
+    # The answer itself has not begun.
+    request.writer.output_size = 0
 
 
 def body_there(request: web.Request, limit_bytes: int) -> bytes:
@@ -137,6 +165,7 @@ async def arriving_body(request: web.Request, limit_bytes: int) -> bytes:
     Raises:
         ApiError: 413 past the limit, whatever was announced; 400 when it breaks off or is too slow.
     """
+    await go_on(request)
     chunks: list[bytes] = []
     size = 0
     try:

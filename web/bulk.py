@@ -20,6 +20,7 @@ from aiohttp import web
 
 from app.decision.refusals import Problem
 from web.access import Operation, Role, areas
+from web.body import check_coding, go_on
 from web.bulk_line import LINE_MAX_BYTES, BulkLine
 from web.bulk_loading import ACCEPTED, REJECTED, RETRY, LineResult, Loading
 from web.errors import ApiError, invalid, not_ready, pending, too_large
@@ -83,9 +84,11 @@ class BulkView(ApiView):
         request, limit_bytes = call.request, self.engine.settings.bulk_limit_bytes
         if not _is_lines(request):
             raise _not_lines()
+        check_coding(request)
         if (request.content_length or 0) > limit_bytes:
             raise too_large(limit_bytes)
         with self._places.one(call.tenant_id), self.engine.metrics.bulk_bodies.track_inprogress():
+            await go_on(request)
             return await self._load(call, LineReader(request.content, _bounds(limit_bytes)))
 
     async def _load(self, call: Call, reader: LineReader) -> Answer:

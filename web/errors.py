@@ -98,6 +98,11 @@ def unsupported_media_type() -> ApiError:
     return ApiError(415, "UNSUPPORTED_MEDIA_TYPE", message)
 
 
+def unsupported_coding() -> ApiError:
+    message = "The body's Content-Encoding is none that is read here: send it plain, or as gzip or deflate."
+    return ApiError(415, "UNSUPPORTED_MEDIA_TYPE", message)
+
+
 def internal_error() -> ApiError:
     """500; says nothing of the cause, which the log has under the request's id."""
     return ApiError(500, "INTERNAL_ERROR", "Something failed on our side; quote the request id to support.")
