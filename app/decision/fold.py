@@ -74,8 +74,8 @@ class Clock(msgspec.Struct, frozen=True):
 class Verdict(msgspec.Struct, frozen=True):
     """What became of a record; what respond and ingest answer with.
 
-    `evidence` is what it lets be learned, `variants` what experiments count; `at_ms`, of a response that counted,
-    now or before, is when it did, epoch ms.
+    `evidence` is what it lets be learned, `variants` what experiments count; `at_ms`, of a response that
+    counted, now or before, is when it did, epoch ms.
     """
 
     status: str
