@@ -18,7 +18,7 @@ import msgspec
 from app.decision.entities import ApiKey, Credential, Entity
 from app.decision.refusals import Problem
 from tables.api_key_changes import OVERLAP_MS, rotated
-from tables.api_keys import IssuedKey, issue_key
+from tables.api_keys import IssuedKey, issue_key, pepper_mark
 from tables.catalogue_edit import Draft, EditRefusedError, plan_create, plan_replace
 from tables.catalogue_log import TenantLog
 from tables.catalogue_plan import ImportPlan
@@ -48,7 +48,9 @@ class KeyView(KindView):
         """The key without what recognises it, and with when it was used last."""
         assert isinstance(entity, ApiKey)
         used_ms = self.engine.key_uses.last_ms(call.tenant_id, entity.id)
-        return key_body(entity, None if used_ms is None else iso_ms(used_ms))
+        pepper = self.engine.settings.api_key_pepper
+        own_pepper = None if pepper is None else pepper_mark(pepper.reveal())
+        return key_body(entity, None if used_ms is None else iso_ms(used_ms), own_pepper)
 
     def issued(self, call: Call, entity: Entity | None, text: str, status: int) -> Answer:
         """The answer that shows a key this once."""

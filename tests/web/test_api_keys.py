@@ -9,10 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from app.decision.catalogue import CatalogSnapshot
 from app.decision.entities import ApiKey
+from tables.api_keys import issue_key
 from tables.audit_actor import SANDBOX
 from tables.catalogue_edit import Draft, plan_create
 from tests.web.harness import TENANT, Client, Worker, running
@@ -198,3 +200,14 @@ async def test_a_key_that_would_have_ended_already_is_400(
         assert (status, answer["details"][0]["field"]) == (400, "expiresAt")
         said["expiresAt"] = (now + timedelta(seconds=1)).isoformat()
         assert (await call(client, method, path, admin, said))[0] in (200, 201)
+
+
+async def test_a_key_under_another_pepper_is_shown_as_such(
+    worker: Worker, client: Client, admin: dict[str, str]
+) -> None:
+    key, _ = new_key("viewer", "foreign")
+    other = issue_key("another pepper, of many characters").credential
+    before = msgspec.structs.replace(other, pepper=None)
+    await commit_key(worker, msgspec.structs.replace(key, credentials=(before, other)))
+    shown = [(await call(client, "GET", f"{PATH}/{name}", admin))[1] for name in ("foreign", "root")]
+    assert [[one["pepper"] for one in body["prefixes"]] for body in shown] == [[None, "other"], [None]]

@@ -145,11 +145,23 @@ async def test_a_key_that_is_not_active_opens_nothing(worker: Worker, client: Cl
     assert await asked(client, {"X-API-Key": text}) == (401, "UNAUTHORIZED")
 
 
-async def test_keys_under_another_pepper_do_not_hold(worker: Worker, client: Client) -> None:
+async def test_keys_under_another_pepper_do_not_hold_and_it_is_said_once(
+    worker: Worker, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("web.auth.log.warning", lambda _, **fields: said.append(fields["key_id"]))
     key, _ = new_key("viewer")
     other = issue_key("another pepper, of many characters")
     put_key(worker, msgspec.structs.replace(key, credentials=(other.credential,)))
-    assert await asked(client, {"X-API-Key": other.text}) == (401, "UNAUTHORIZED")
+    # A wrong key under the own pepper says nothing of it.
+    own, text = new_key("viewer", "own")
+    put_key(worker, own)
+    altered = text[:-1] + ("a" if text[-1] != "a" else "b")
+    assert await asked(client, {"X-API-Key": altered}) == (401, "UNAUTHORIZED")
+    assert said == []
+    for _ in range(2):
+        assert await asked(client, {"X-API-Key": other.text}) == (401, "UNAUTHORIZED")
+    assert said == ["viewer-key"]
 
 
 async def test_before_the_catalogue_is_read_nobody_is_known_and_nobody_refused(
