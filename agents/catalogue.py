@@ -236,6 +236,7 @@ class CatalogueReader:
 
     async def _put_in_place(self, snapshot: CatalogSnapshot, started: float) -> None:
         self._snapshot = snapshot
+        self._key_uses.forget(lambda tenant, key_id: ("api-keys", key_id) in snapshot.tenant(tenant).entities)
         elapsed_s = time.perf_counter() - started
         self._metrics.catalogue_version.set(snapshot.version)
         self._metrics.catalogue_swap_seconds.observe(elapsed_s)

@@ -29,7 +29,7 @@ from agents.key_uses import KeyUseTeller
 from agents.scoreboard import ScoreboardReader
 from agents.streams import declare_agents
 from app.faust_settings import faust_settings
-from app.ports import probe_port
+from app.ports import check_ports
 from app.provision import ensure_topics, wait_for_broker
 from app.transport.consumer import ConsumerOptions, MicroBatchTransport
 from app.transport.membership import Membership
@@ -99,15 +99,16 @@ class OffertideApp(faust.App):
         Raises:
             app.provision.ProvisionError: no broker answered in time, or the topics are not as they must be.
             OSError: the data folder cannot be made, or the port is taken.
+            tables.spool_files.SpoolHeldError: another worker has the data folder.
         """
         (self.settings.data_dir / self.settings.app_id).mkdir(parents=True, exist_ok=True)
-        for host, port in self.settings.binds:
-            probe_port(host, port)
+        check_ports(self.settings)
+        # First of all that is this worker's alone.
+        await open_or_say(self.spool)
         await wait_for_broker(self.settings)
         await ensure_topics(self.settings)
         await self.publisher.start()
         # Before anything can be ingested: what an earlier life left goes first.
-        await open_or_say(self.spool)
         self.spool_publisher.start()
         await self.catalogue.start()
         await self.scores.start()

@@ -116,7 +116,8 @@ class Metrics:
         Histogram, About("Time from a request's head to its response's end.", "route")
     ]
     http_in_flight: Annotated[Gauge, About("HTTP requests being served.")]
-    http_overloaded_total: Annotated[Counter, About("HTTP requests refused, too many being in flight.")]
+    http_bodies_arriving: Annotated[Gauge, About("Bodies of HTTP requests that are waited for.")]
+    http_overloaded_total: Annotated[Counter, About("HTTP requests that this worker refused as OVERLOADED.")]
     http_connections: Annotated[Gauge, About("Connections open to the HTTP server.", "bind")]
     http_connections_refused_total: Annotated[
         Counter, About("Connections refused, too many being open.", "bind")

@@ -118,7 +118,8 @@ class CatalogueCommit:
         except (ProducerFenced, IllegalOperation) as error:
             # The second is how the client refuses what follows a batch that was fenced.
             raise CatalogueConflictError(
-                "another import has begun meanwhile: run this one again", certain=not committing
+                "another change of a catalogue has begun meanwhile: run this one again",
+                certain=not committing,
             ) from error
         except (KafkaError, TimeoutError) as error:
             raise CatalogueWriteError(

@@ -4,9 +4,12 @@ Rules:
 
 1.  What is told is at most `TELL_EVERY_MS` old: a use is no reason to write a record for each request.
 2.  Nothing depends on it: a record that is lost or refused is told again with a later use.
+3.  A key that the catalogue has no more is forgotten here; the topic keeps its last record of some 30 bytes.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import msgspec
 
@@ -40,6 +43,12 @@ class KeyUses:
     def last_ms(self, tenant_id: str, key_id: str) -> int | None:
         """When a key was used last, epoch ms, as far as is known here; None when it never was."""
         return self._used.get((tenant_id, key_id))
+
+    def forget(self, is_key: Callable[[str, str], bool]) -> None:
+        """Forget all that are no keys any more, by tenant and key id."""
+        for name in [one for one in self._used if not is_key(*one)]:
+            del self._used[name]
+            self._told.pop(name, None)
 
     def due(self) -> list[tuple[bytes, bytes]]:
         """The records to write now: keys that were used well after what was told of them."""

@@ -42,6 +42,10 @@ class SpoolError(Exception):
     """The spool's folder cannot be written or read. External, retryable: nothing of the call was kept."""
 
 
+class SpoolHeldError(SpoolError):
+    """Another process has the spool's folder. Whoever set it up wrote one folder for two workers."""
+
+
 class Read(msgspec.Struct, frozen=True):
     """Records in order, where the last one ends, and how many pieces of damage lay between them."""
 
@@ -86,7 +90,7 @@ class SpoolFiles:
             try:
                 self._lock.acquire(timeout=0)
             except Timeout as error:
-                raise SpoolError(f"{self._folder} is in use by another process") from error
+                raise SpoolHeldError(f"{self._folder} is in use by another process") from error
             try:
                 self._find()
             except BaseException:

@@ -25,7 +25,7 @@ from tables.background import Background
 from tables.publisher import CUT_OFF, Derived, Publisher, PublishError
 from tables.routing import partition_of
 from tables.spool import Spool
-from tables.spool_files import SpoolError
+from tables.spool_files import SpoolError, SpoolHeldError
 from tables.spool_records import Spooled
 
 log = structlog.get_logger(__name__)
@@ -45,9 +45,15 @@ class _Group(msgspec.Struct):
 
 
 async def open_or_say(spool: Spool) -> None:
-    """Open the spool, or log why not: `SpoolPublisher` tries on, and Kafka may take all."""
+    """Open the spool, or log why not: `SpoolPublisher` tries on, and Kafka may take all.
+
+    Raises:
+        SpoolHeldError: another process has it; it will not go by waiting.
+    """
     try:
         await spool.open()
+    except SpoolHeldError:
+        raise
     except SpoolError as error:
         log.error("the spool cannot be used, trying again", error=str(error))
 

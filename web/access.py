@@ -108,7 +108,8 @@ class Caller:
     """Who calls, once that is known.
 
     `actor` names the caller in the audit trail; `key_id` is the id of its API key, None in sandbox mode.
-    `forwarded` says that another worker of this application took the call first, and counted it.
+    `forwarded` says that another worker of this application took the call first, and counted it;
+    `body_digest` is then the SHA-256 of the body that it vouches for.
     """
 
     tenant_id: str
@@ -117,6 +118,7 @@ class Caller:
     actor: str
     key_id: str | None = None
     forwarded: bool = False
+    body_digest: bytes | None = None
 
 
 def check_access(caller: Caller, operation: Operation) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from app.decision.entities import ApiKey, KeyScope
+from app.decision.entities import ApiKey, Credential, KeyScope
 from app.decision.entities.base import Entity, Instant, Name, Ref, Status, Text
 from app.decision.shape import Shape
 from tables.api_key_changes import OVERLAP_MAX_MS
@@ -57,6 +57,8 @@ class KeyPrefix(msgspec.Struct, rename="camel"):
 
     prefix: str
     until: datetime | None
+    #: `other` when it was made under another pepper than this worker's, and so opens nothing here.
+    pepper: Literal["other"] | None
 
 
 class KeyList(msgspec.Struct, rename="camel"):
@@ -78,8 +80,8 @@ class RotateBody(msgspec.Struct, rename="camel"):
     overlap_ms: Annotated[int, Meta(ge=0, le=OVERLAP_MAX_MS)] | None = None
 
 
-def key_body(key: ApiKey, last_used_at: str | None) -> KeyBody:
-    """A key as it is shown."""
+def key_body(key: ApiKey, last_used_at: str | None, own_pepper: str | None) -> KeyBody:
+    """A key as it is shown. `own_pepper` is the mark of this worker's pepper, if it has one."""
     return KeyBody(
         id=key.id,
         key=key.key,
@@ -89,13 +91,18 @@ def key_body(key: ApiKey, last_used_at: str | None) -> KeyBody:
         role=key.role,
         scopes=key.scopes,
         expires_at=key.expires_at,
-        prefixes=[KeyPrefix(f"otk_{one.lookup}", one.until) for one in key.credentials],
+        prefixes=[_prefix(one, own_pepper) for one in key.credentials],
         last_used_at=last_used_at,
         version=key.version,
         created_at=key.created_at,
         updated_at=key.updated_at,
         created_by=key.created_by,
     )
+
+
+def _prefix(credential: Credential, own_pepper: str | None) -> KeyPrefix:
+    is_other = None not in (credential.pepper, own_pepper) and credential.pepper != own_pepper
+    return KeyPrefix(f"otk_{credential.lookup}", credential.until, "other" if is_other else None)
 
 
 def issued_body(body: KeyBody, text: str) -> IssuedKeyBody:

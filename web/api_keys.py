@@ -18,7 +18,7 @@ import msgspec
 from app.decision.entities import ApiKey, Credential, Entity
 from app.decision.refusals import Problem
 from tables.api_key_changes import OVERLAP_MS, rotated
-from tables.api_keys import IssuedKey, issue_key
+from tables.api_keys import IssuedKey, issue_key, pepper_mark
 from tables.catalogue_edit import Draft, EditRefusedError, plan_create, plan_replace
 from tables.catalogue_log import TenantLog
 from tables.catalogue_plan import ImportPlan
@@ -31,7 +31,7 @@ from web.entities import EntitiesView, EntityView, KindView
 from web.entity_body import read_expected, read_new, read_replacement
 from web.entity_operations import ARCHIVED, STATUS, VERSION
 from web.errors import conflict, invalid
-from web.instants import iso_ms
+from web.instants import instant, iso_ms
 from web.view import Answer, Call, encode
 
 KIND = "api-keys"
@@ -48,7 +48,9 @@ class KeyView(KindView):
         """The key without what recognises it, and with when it was used last."""
         assert isinstance(entity, ApiKey)
         used_ms = self.engine.key_uses.last_ms(call.tenant_id, entity.id)
-        return key_body(entity, None if used_ms is None else iso_ms(used_ms))
+        pepper = self.engine.settings.api_key_pepper
+        own_pepper = None if pepper is None else pepper_mark(pepper.reveal())
+        return key_body(entity, None if used_ms is None else iso_ms(used_ms), own_pepper)
 
     def issued(self, call: Call, entity: Entity | None, text: str, status: int) -> Answer:
         """The answer that shows a key this once."""
@@ -84,7 +86,7 @@ class ApiKeysView(KeyView, EntitiesView):
     }
 
     async def post(self, call: Call) -> Answer:
-        draft = _own(read_new(KIND, call.body, call.headers, by(call)))
+        draft = _own(self.engine, read_new(KIND, call.body, call.headers, by(call)))
         issued = _issue(self.engine)
         draft = _with_credentials(draft, (issued.credential,))
         tenant_id, new_id = call.tenant_id, f"key_{self.engine.chance()}"
@@ -126,7 +128,7 @@ class ApiKeyView(KeyView, EntityView):
     async def put(self, call: Call) -> Answer:
         tenant_id, reference = call.tenant_id, call.path["id"]
         draft, expected = read_replacement(KIND, call.body, call.headers, by(call))
-        said = _own(draft)
+        said = _own(self.engine, draft)
 
         def plan(current: TenantLog, now: datetime) -> ImportPlan:
             held = _held(current, reference)
@@ -185,15 +187,20 @@ def _held(current: TenantLog, reference: str) -> ApiKey | None:
     return named[0] if named else None
 
 
-def _own(draft: Draft) -> Draft:
-    """The draft, if its document says nothing that is the server's.
+def _own(engine: Engine, draft: Draft) -> Draft:
+    """The draft, if its document says nothing that is the server's, and the key has not ended yet.
 
     Raises:
-        ApiError: 400 when it does.
+        ApiError: 400 when it does or has.
     """
-    assert isinstance(draft.entity, ApiKey)
-    if draft.entity.credentials:
-        raise invalid((Problem("credentials", "is the server's: POST issues a key, /rotate a new one"),))
+    key, problems = draft.entity, []
+    assert isinstance(key, ApiKey)
+    if key.credentials:
+        problems.append(Problem("credentials", "is the server's: POST issues a key, /rotate a new one"))
+    if key.expires_at is not None and key.expires_at <= instant(engine.clock_ms()):
+        problems.append(Problem("expiresAt", "is in the past: DELETE ends a key at once"))
+    if problems:
+        raise invalid(problems)
     return draft
 
 

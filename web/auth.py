@@ -14,19 +14,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+import structlog
 from aiohttp import web
 
 from app.decision.catalogue import HeldKey
-from tables.api_keys import is_key_of, key_digest, public_part
+from tables.api_keys import is_key_of, key_digest, pepper_mark, public_part
 from web.access import ROLES, Caller, Role
-from web.caller import TENANT_ID, Headers, tenant
+from web.caller import API_KEY, TENANT_ID, Headers, tenant
 from web.engine import Engine
 from web.errors import forbidden, unauthorized
 from web.forwarding import FORWARDED_BY
 from web.instants import instant
 from web.vouching import Voucher
 
-API_KEY = "X-API-Key"
+log = structlog.get_logger(__name__)
+
 _AUTHORIZATION = "Authorization"
 _BEARER = "bearer "
 _NO_KEY = f"Send an API key: {API_KEY}: <key>, or Authorization: Bearer <key>."
@@ -98,6 +100,8 @@ class KeyAuthenticator:
         used: Callable[[str, str, int], None],
     ) -> None:
         self._pepper = pepper
+        self._mark = pepper_mark(pepper)
+        self._said = False
         self._keys = keys
         self._voucher = voucher
         self._clock_ms = clock_ms
@@ -127,7 +131,19 @@ class KeyAuthenticator:
             ends = [at for at in (held.key.expires_at, held.credential.until) if at is not None]
             if is_key_of(digest, held.credential) and all(now < at for at in ends):
                 return held
+            self._check_pepper(held)
         return None
+
+    def _check_pepper(self, held: HeldKey) -> None:
+        """Say, once, that keys are made under another pepper: for their holders they are just wrong."""
+        if held.credential.pepper in (None, self._mark) or self._said:
+            return
+        self._said = True
+        log.warning(
+            "an API key was made under another pepper than this worker's: set one API_KEY_PEPPER everywhere",
+            tenant=held.tenant_id,
+            key_id=held.key.id,
+        )
 
 
 def _given(headers: Headers) -> str:

@@ -12,15 +12,19 @@ from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
+from aiohttp.http import HttpVersion11
 
 from app.decision.refusals import Problem, field_problems, first_twice, malformed_message
-from web.errors import ApiError, invalid, too_large, unsupported_media_type
+from web.errors import ApiError, invalid, too_large, unsupported_coding, unsupported_media_type
 
 DEPTH_MAX = 64
 
 #: A body must arrive within this time, so that slow senders cannot hold all places.
 ARRIVAL_TIMEOUT_S = 10.0
+
+#: How a body may be packed: what the server unpacks, and not at all.
+_CODINGS = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -103,23 +107,51 @@ def one_value(named: Sequence[tuple[str, Any]], problems: list[Problem]) -> Any:
     return first
 
 
-async def read_body(request: web.Request, limit_bytes: int, other_types: tuple[str, ...] = ()) -> bytes:
-    """The request's body: JSON, or one of the other media types.
+def check_body(request: web.Request, limit_bytes: int, other_types: tuple[str, ...] = ()) -> None:
+    """Nothing, when the headers announce a body that may be read: JSON, or one of the other media types.
 
     Raises:
-        ApiError: 413 past the limit, whatever was announced; 415 when it is said to be something else; 400
-            when it breaks off.
+        ApiError: 413 past the limit; 415 when it is said to be something else.
     """
     announced = request.content_length
     if announced is not None and announced > limit_bytes:
         raise too_large(limit_bytes)
     if not (_is_json(request) or _is_other(request, other_types)):
         raise unsupported_media_type()
-    content = request.content
-    if not content.is_eof():
-        return await _arriving(request, limit_bytes)
+    check_coding(request)
+
+
+def check_coding(request: web.Request) -> None:
+    """Raises ApiError, 415, for a body in a coding that is not undone: it would be read as plain."""
+    said = request.headers.getall(hdrs.CONTENT_ENCODING, ())
+    if said and (len(said) > 1 or said[0].strip().lower() not in _CODINGS):
+        raise unsupported_coding()
+
+
+async def go_on(request: web.Request) -> None:
+    """Tell a client that waits to be told so that its body is wanted: not before it is.
+
+    Raises:
+        ApiError: 400 when the client is gone.
+    """
+    if hdrs.EXPECT not in request.headers or request.version != HttpVersion11:
+        return
     try:
-        body = content.read_nowait()
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    except ConnectionError as error:
+        raise _broken() from error
+    # The answer itself has not begun.
+    request.writer.output_size = 0
+
+
+def body_there(request: web.Request, limit_bytes: int) -> bytes:
+    """A body that has arrived.
+
+    Raises:
+        ApiError: 413 past the limit, whatever was announced; 400 when it is not encoded as it says.
+    """
+    try:
+        body = request.content.read_nowait()
     except web.RequestPayloadError as error:
         raise _broken() from error
     if len(body) > limit_bytes:
@@ -127,7 +159,13 @@ async def read_body(request: web.Request, limit_bytes: int, other_types: tuple[s
     return body
 
 
-async def _arriving(request: web.Request, limit_bytes: int) -> bytes:
+async def arriving_body(request: web.Request, limit_bytes: int) -> bytes:
+    """A body that is still on its way, when it is there.
+
+    Raises:
+        ApiError: 413 past the limit, whatever was announced; 400 when it breaks off or is too slow.
+    """
+    await go_on(request)
     chunks: list[bytes] = []
     size = 0
     try:

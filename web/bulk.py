@@ -6,7 +6,8 @@ Rules:
 2.  A bad line stops no other. A body that ends early (see `ndjson`) has the status of what is wrong with it,
     and still says what became of the lines before.
 3.  Any worker takes any customer's lines: it needs Kafka, no partition.
-4.  503 only when Kafka took no line at all. Four bodies are read at once, a fifth is OVERLOADED.
+4.  503 only when Kafka took no line at all. Four bodies are read at once, three of one
+    tenant; one more is OVERLOADED.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from aiohttp import web
 
 from app.decision.refusals import Problem
 from web.access import Operation, Role, areas
+from web.body import check_coding, go_on
 from web.bulk_line import LINE_MAX_BYTES, BulkLine
 from web.bulk_loading import ACCEPTED, REJECTED, RETRY, LineResult, Loading
-from web.errors import ApiError, invalid, not_ready, overloaded, pending, too_large
+from web.errors import ApiError, invalid, not_ready, pending, too_large
 from web.ndjson import Bounds, LineReader
+from web.traffic import Places
 from web.view import Answer, ApiView, Call, encode
 
 #: Lines of one body, blank ones included.
@@ -73,7 +76,7 @@ class BulkView(ApiView):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._underway = 0
+        self._places = Places(AT_ONCE_MAX - 1, AT_ONCE_MAX)
 
     def get_methods(self) -> set[str]:
         """POST alone: a customer may be called `bulk`, and everything else is about them."""
@@ -83,18 +86,12 @@ class BulkView(ApiView):
         request, limit_bytes = call.request, self.engine.settings.bulk_limit_bytes
         if not _is_lines(request):
             raise _not_lines()
+        check_coding(request)
         if (request.content_length or 0) > limit_bytes:
             raise too_large(limit_bytes)
-        if self._underway >= AT_ONCE_MAX:
-            raise overloaded()
-        gauge = self.engine.metrics.bulk_bodies
-        self._underway += 1
-        gauge.inc()
-        try:
+        with self._places.one(call.tenant_id), self.engine.metrics.bulk_bodies.track_inprogress():
+            await go_on(request)
             return await self._load(call, LineReader(request.content, _bounds(limit_bytes)))
-        finally:
-            self._underway -= 1
-            gauge.dec()
 
     async def _load(self, call: Call, reader: LineReader) -> Answer:
         engine = self.engine

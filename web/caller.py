@@ -12,6 +12,7 @@ from web.errors import invalid, unauthorized
 
 REQUEST_ID = "X-Request-Id"
 TENANT_ID = "X-Tenant-Id"
+API_KEY = "X-API-Key"
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _TENANT_ID = re.compile(r"[a-z0-9-]{1,64}")

@@ -3,8 +3,8 @@
 Rules:
 
 1.  An import is all or nothing; the same document again changes nothing.
-2.  Reading a large document takes seconds, in a thread; `IMPORTS_MAX` are read at once, others are refused
-    before their body is taken in.
+2.  Reading a large document takes seconds, in a thread; `IMPORTS_MAX` are read at once, others are refused.
+    So are bodies that arrive beside `BODIES_MAX` others: `IMPORTS_MAX` of one tenant.
 3.  An export is what this worker's snapshot has; API keys are never part of it.
 """
 
@@ -14,8 +14,6 @@ import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 from typing import ClassVar
-
-from aiohttp import web
 
 from app.decision.entities import Entity
 from app.decision.index import EntityKey
@@ -38,6 +36,7 @@ from web.editing import by, commit, preview, told_problems
 from web.entity_operations import UNSCOPED_KINDS, export_operation, import_operation
 from web.errors import forbidden, invalid, overloaded
 from web.query import flag, given
+from web.traffic import Places
 from web.view import JSON, Answer, ApiView, Call, encode
 
 YAML = "application/yaml"
@@ -45,6 +44,9 @@ YAML_TYPES = (YAML, "application/x-yaml", "text/yaml", "text/x-yaml", "applicati
 
 #: Documents that a worker reads at once: each may take some hundred MiB while it is read.
 IMPORTS_MAX = 2
+
+#: Documents that arrive at once.
+BODIES_MAX = 8
 
 
 class CatalogueExportView(ApiView):
@@ -72,18 +74,18 @@ class CatalogueImportView(ApiView):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._under_way = 0
+        self.places = Places(IMPORTS_MAX, BODIES_MAX)
 
-    async def _answer(self, request: web.Request, own_id: str) -> Answer:
+    async def post(self, call: Call) -> Answer:
         if self._under_way >= IMPORTS_MAX:
-            self.engine.metrics.http_overloaded_total.inc()
             raise overloaded()
         self._under_way += 1
         try:
-            return await super()._answer(request, own_id)
+            return await self._post(call)
         finally:
             self._under_way -= 1
 
-    async def post(self, call: Call) -> Answer:
+    async def _post(self, call: Call) -> Answer:
         problems: list[Problem] = []
         said = given(call, ("dryRun", "prune"), problems)
         dry_run, prune = flag(said, "dryRun", problems), flag(said, "prune", problems)

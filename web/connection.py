@@ -17,6 +17,7 @@ import asyncio
 from typing import Any, Protocol, cast
 
 import structlog
+from aiohttp import hdrs
 from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage
 from aiohttp.http_exceptions import BadHttpMessage, BadStatusLine
 from aiohttp.streams import EMPTY_PAYLOAD
@@ -181,7 +182,7 @@ class Connection(RequestHandler):
 
     @staticmethod
     def _is_plain(message: RawRequestMessage | _ErrInfo) -> bool:
-        return not isinstance(message, _ErrInfo) and message.version is HttpVersion11
+        return not isinstance(message, _ErrInfo) and message.version is HttpVersion11 and not message.chunked
 
     def _head_goes_on(self, size: int) -> None:
         if not self._head_since_s:
@@ -204,6 +205,9 @@ def _head_problem(message: RawRequestMessage, limit_bytes: int) -> BadHttpMessag
     """What is wrong with a request's line and headers that the parser lets by."""
     if message.version not in (HttpVersion11, HttpVersion10):
         return BadStatusLine()
+    if message.chunked and message.headers[hdrs.TRANSFER_ENCODING].strip().lower() != "chunked":
+        # The parser takes off the chunks alone: what is in them would be read as it was packed.
+        return BadHttpMessage("its Transfer-Encoding is not chunked alone")
     lines = sum(len(name) + len(value) + 4 for name, value in message.raw_headers)
     if len(message.method) + len(message.path) + lines + 14 > limit_bytes:
         return HeadTooLargeError(limit_bytes)

@@ -22,6 +22,9 @@ RETRY_AFTER_S = 1
 #: The code of a request of which nothing was done, its partition or the catalogue not being ready.
 NOT_READY = "NOT_READY"
 
+#: The code of a request of which nothing was done, too many being served.
+OVERLOADED = "OVERLOADED"
+
 #: The code of a request of which something is, or may be, on Kafka.
 PENDING = "PENDING"
 
@@ -95,6 +98,11 @@ def unsupported_media_type() -> ApiError:
     return ApiError(415, "UNSUPPORTED_MEDIA_TYPE", message)
 
 
+def unsupported_coding() -> ApiError:
+    message = "The body's Content-Encoding is none that is read here: send it plain, or as gzip or deflate."
+    return ApiError(415, "UNSUPPORTED_MEDIA_TYPE", message)
+
+
 def internal_error() -> ApiError:
     """500; says nothing of the cause, which the log has under the request's id."""
     return ApiError(500, "INTERNAL_ERROR", "Something failed on our side; quote the request id to support.")
@@ -105,7 +113,7 @@ def not_ready(message: str) -> ApiError:
 
 
 def overloaded() -> ApiError:
-    return _retryable("OVERLOADED", "Too many requests are being served; retry in a moment.")
+    return _retryable(OVERLOADED, "Too many requests are being served; retry in a moment.")
 
 
 def pending(message: str) -> ApiError:

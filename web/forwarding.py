@@ -3,7 +3,8 @@
 Rules:
 
 1.  Method, path, query, body and headers go as they came, and the answer's status, headers and body come
-    back as the owner gave them; only what belongs to a connection (RFC 9110, 7.6.1) stays behind.
+    back as the owner gave them; only what belongs to a connection (RFC 9110, 7.6.1) stays behind, and the
+    caller's API key, for which this worker's word stands.
 2.  One hop: a request that was sent on is never sent on again. Who owns what is known by generation of the
     group, and in between two workers may each take the other for the owner.
 3.  A request that certainly did not reach the owner is NOT_READY. One whose answer got lost may have had its
@@ -27,7 +28,7 @@ from yarl import URL
 from config.metrics import Metrics
 from config.settings import Settings
 from web.access import Caller
-from web.caller import REQUEST_ID
+from web.caller import API_KEY, REQUEST_ID
 from web.errors import ApiError, not_ready, overloaded, pending
 from web.outbound import is_worker_url, read_answer
 from web.vouching import VOUCHED, Voucher
@@ -42,6 +43,9 @@ CONNECT_S = 1.0
 
 #: The owner's own time-outs come first; this much later, in seconds, its answer counts as lost.
 MARGIN_S = 1.0
+
+#: What a caller is known by, when it is by a key.
+CREDENTIALS = (API_KEY, hdrs.AUTHORIZATION)
 
 _SAFE = frozenset({hdrs.METH_GET, hdrs.METH_HEAD})
 _HOP_BY_HOP = frozenset(
@@ -155,7 +159,10 @@ class Forwarder:
         # Whatever the caller sent under our own names says nothing.
         headers.popall(VOUCHED, None)
         if self._voucher is not None:
-            headers[VOUCHED] = self._voucher.word(request, caller, request_id)
+            headers[VOUCHED] = self._voucher.word(request, caller, request_id, body)
+            # The word stands for the key, which opens more than this one request.
+            for name in CREDENTIALS:
+                headers.popall(name, None)
         # The server decoded the body.
         headers.popall(hdrs.CONTENT_ENCODING, None)
         try:

@@ -147,6 +147,7 @@ class MetricsView(ApiView):
         metrics.shared_totals.set(sum(len(one.counters) for one in partitions))
         self.engine.spool.observe()
         metrics.http_in_flight.set(self.traffic.in_flight)
+        metrics.http_bodies_arriving.set(self.traffic.bodies.total)
         metrics.catalogue_version.set(self.engine.catalogue().version)
         metrics.kafka_silence_seconds.set(_silence_ms(partitions, self.engine.clock_ms()) / 1000)
         for partition in partitions:

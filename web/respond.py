@@ -90,7 +90,7 @@ class RespondView(ApiView):
         response.target = attributed(target, outcome, catalogue)
         verdict = await submit(engine, lease, RESPONSES, encode(response), _RETRY)
         _check(verdict)
-        at = response.timestamp or instant(now_ms)
+        at = response.timestamp or instant(verdict.at_ms or now_ms)
         answer = responded(response, target, outcome, catalogue, verdict, at)
         return Answer(encode(answer), 200 if verdict.status == DUPLICATE else 201)
 

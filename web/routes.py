@@ -29,7 +29,8 @@ from web.simulate import SimulateView
 from web.suppressions import SuppressionView
 from web.topology import TopologyView
 from web.traces import TracesView, TraceView
-from web.view import ApiView, NotFoundView, Traffic
+from web.traffic import Traffic
+from web.view import ApiView, NotFoundView
 
 VIEWS: tuple[type[ApiView], ...] = (
     RecommendView,

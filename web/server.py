@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import hdrs, web
+from aiohttp.http import HttpVersion11
 from aiohttp.web import AppRunner, HTTPException, Request, Server, StreamResponse
 
 from config.metrics import Metrics
@@ -111,6 +112,9 @@ class BoundedRunner(AppRunner):
 
     async def _make_server(self) -> Server:
         plain = await super()._make_server()
+        for route in self.app.router.routes():
+            # A view says by itself that it wants a body, once it knows who calls.
+            route._expect_handler = _check_expectation
         return BoundedServer(
             self._bind,
             _in_json(plain.request_handler, self._bind),
@@ -123,6 +127,12 @@ class BoundedRunner(AppRunner):
         if isinstance(self._server, BoundedServer):
             self._server.stop_rounds()
         await super().cleanup()
+
+
+async def _check_expectation(request: web.Request) -> None:
+    """Raises HTTPExpectationFailed for an expectation that is not HTTP's one."""
+    if request.version == HttpVersion11 and request.headers[hdrs.EXPECT].lower() != "100-continue":
+        raise web.HTTPExpectationFailed
 
 
 def _in_json(handler: _Handler, bind: Bind) -> _Handler:

@@ -23,21 +23,23 @@ from tables.partition import PartitionClosedError
 from tables.store import StoreError
 from web.access import Caller, Operation, Role, check_access
 from web.auth import Authenticator
-from web.body import read_body
+from web.body import arriving_body, body_there, check_body
 from web.caller import REQUEST_ID, Headers, request_id
 from web.cors import granted_headers, is_preflight, note_caller, preflight_headers
 from web.engine import Engine
 from web.errors import (
     NOT_READY,
+    OVERLOADED,
     ApiError,
     ErrorBody,
     internal_error,
     method_not_allowed,
     not_ready,
-    overloaded,
 )
 from web.forwarding import ElsewhereError, Forwarded, Forwarder, check_application
 from web.secure_headers import SECURE_HEADERS
+from web.traffic import Places, Traffic
+from web.vouching import check_body as check_vouched
 
 log = structlog.get_logger(__name__)
 
@@ -103,16 +105,6 @@ class Answer:
         self.content_type = content_type
 
 
-class Traffic:
-    """How many requests one worker is serving, of all views together."""
-
-    __slots__ = ("in_flight", "limit")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.in_flight = 0
-
-
 Method = Callable[[Call], Awaitable[Answer]]
 
 
@@ -127,6 +119,8 @@ class ApiView(View):
     operations: ClassVar[Mapping[str, Operation]] = {}
     #: The longest body, bytes; None is what the settings say for all.
     body_limit_bytes: ClassVar[int | None] = None
+    #: What its bodies hold while they arrive; None is a place among all views' bodies.
+    places: Places | None = None
     #: For operators: without a key or tenant, and answered under overload too.
     operational: ClassVar[bool] = False
     #: What its calls count as, where a tenant's rate is limited.
@@ -168,6 +162,8 @@ class ApiView(View):
         try:
             answer = await self._answer(request, own_id)
         except ApiError as error:
+            if error.code == OVERLOADED:
+                self.engine.metrics.http_overloaded_total.inc()
             answer = render(error, own_id)
         except (PartitionClosedError, StoreError, MissingValueError):
             answer = render(not_ready("The customer's partition is recovering or moving; retry."), own_id)
@@ -189,9 +185,7 @@ class ApiView(View):
             raise method_not_allowed(method, self._allow)
         if self.operational:
             return await handler(Call(request, own_id, _NOBODY, b""))
-        if self.traffic.in_flight > self.traffic.limit:
-            self.engine.metrics.http_overloaded_total.inc()
-            raise overloaded()
+        self.traffic.check()
         check_application(request.headers, self.engine.settings.app_id)
         if not self.engine.catalogue_ready() and not self._knows_anyway():
             # Nobody is known before it is: keys are part of it.
@@ -203,13 +197,21 @@ class ApiView(View):
         check_access(caller, self._operations[method])
         body = b""
         if method in _WITH_BODY and not self.streams:
-            limit_bytes = self.body_limit_bytes or self.engine.settings.body_limit_bytes
-            body = await read_body(request, limit_bytes, self._operations[method].body_types)
+            body = await self._body(request, caller, self._operations[method].body_types)
+            check_vouched(caller, body)
         call = Call(request, own_id, caller, body)
         try:
             return await handler(call)
         except ElsewhereError as elsewhere:
             return await self._from_owner(request, call, elsewhere.partition)
+
+    async def _body(self, request: web.Request, caller: Caller, types: tuple[str, ...]) -> bytes:
+        limit_bytes = self.body_limit_bytes or self.engine.settings.body_limit_bytes
+        check_body(request, limit_bytes, types)
+        if request.content.is_eof():
+            return body_there(request, limit_bytes)
+        with self.traffic.arriving(caller.tenant_id, self.places):
+            return await arriving_body(request, limit_bytes)
 
     def _rate(self, caller: Caller) -> Rate | None:
         if caller.forwarded:
@@ -241,7 +243,7 @@ class ApiView(View):
         try:
             return self.stale(method, call, partition)
         except ApiError:
-            # What an older state refuses, a customer it does not know, say, the owner might not.
+            # What an older state refuses, the owner might not.
             return None
 
     def stale(self, method: str, call: Call, partition: int) -> Answer | None:

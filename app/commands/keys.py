@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import random
 import re
 import secrets
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +30,12 @@ if TYPE_CHECKING:
 
 ROLES = ("viewer", "editor", "admin")
 SCOPES = ("decide", "respond", "ingest", "campaigns", "catalogue")
+
+#: How often a change is tried whose writing another one's cut off, and up to how long is waited after the
+#: first, s.
+ATTEMPTS = 6
+_PAUSE_S = 1.0
+
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _tenant_option = click.option("--tenant", required=True, help="Whose keys.")
@@ -117,7 +126,7 @@ def create_command(
     if output is not None:
         # Before it opens anything: a key that nobody has would be there for nothing.
         _write_secret(output, issued.text)
-    run_with_brokers(_write(settings, tenant_id, key))
+    run_with_brokers(_until_alone(lambda: _write(settings, tenant_id, key)))
     _show_once(key.id, issued, output, as_json)
 
 
@@ -173,14 +182,12 @@ def rotate_command(key_id: str, tenant: str, overlap: timedelta, as_json: bool) 
     if overlap_ms > OVERLAP_MAX_MS:
         fail("--overlap is at most 30d", BAD_INPUT)
     issued = issue_key(pepper)
-    run_with_brokers(
-        _change(
-            settings,
-            checked_tenant(tenant),
-            key_id,
-            lambda key: rotated(key, issued.credential, datetime.now(UTC), overlap_ms),
-        )
-    )
+    tenant_id = checked_tenant(tenant)
+
+    def rotate(key: ApiKey) -> ApiKey:
+        return rotated(key, issued.credential, datetime.now(UTC), overlap_ms)
+
+    run_with_brokers(_until_alone(lambda: _change(settings, tenant_id, key_id, rotate)))
     _show_once(key_id, issued, None, as_json)
 
 
@@ -199,7 +206,8 @@ def revoke_command(key_id: str, tenant: str) -> None:
     """
     from tables.api_key_changes import revoked
 
-    run_with_brokers(_change(environment_settings(), checked_tenant(tenant), key_id, revoked))
+    settings, tenant_id = environment_settings(), checked_tenant(tenant)
+    run_with_brokers(_until_alone(lambda: _change(settings, tenant_id, key_id, revoked)))
     click.echo(f"{key_id} is revoked")
 
 
@@ -214,6 +222,27 @@ def _new_key(document: dict[str, Any], issued: IssuedKey) -> ApiKey:
         problems = key if isinstance(key, list) else []
         fail("\n".join(f"{one.path}: {one.message}" for one in problems), BAD_INPUT)
     return msgspec.structs.replace(key, credentials=(issued.credential,))
+
+
+async def _until_alone(work: Callable[[], Awaitable[None]]) -> None:
+    """Do the work; again from its beginning, a few times, when another writer of any catalogue came in.
+
+    Raises:
+        tables.catalogue_commit.CatalogueConflictError: there was one each time, or it is unknown whether
+            this one was first.
+    """
+    from tables.catalogue_commit import CatalogueConflictError
+
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            await work()
+        except CatalogueConflictError as error:
+            if attempt == ATTEMPTS or not error.certain:
+                raise
+            # Apart from each other, so that two do not meet again.
+            await asyncio.sleep(_PAUSE_S * attempt * random.random())
+        else:
+            return
 
 
 async def _change(settings: Settings, tenant_id: str, key_id: str, change: Any) -> None:

@@ -68,18 +68,13 @@ def supervise(all_settings: tuple[Settings, ...]) -> int:
 
 def _obstacle(settings: Settings) -> str | None:
     """What keeps a worker from its folder or its port, to be known before any has started."""
-    from app.ports import probe_port
+    from app.ports import check_ports
 
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
+        check_ports(settings)
     except OSError as error:
         return str(error)
-    for host, port in settings.binds:
-        try:
-            probe_port(host, port)
-        except OSError as error:
-            why = (error.strerror or str(error)).lower()
-            return f"port {port} on {host} cannot be used ({why})"
     return None
 
 
@@ -87,6 +82,7 @@ def run(settings: Settings, *, supervised: bool = False) -> int:
     """Run a worker in its own event loop; returns the exit code. Broker trouble at start is one sentence."""
     from app.provision import ProvisionError
     from app.worker import run_worker
+    from tables.spool_files import SpoolHeldError
 
     # The decoded customers are millions of long-lived objects without cycles. At the default thresholds the
     # collector walks them all over and over, a third of the fold's time over many customers; at much higher
@@ -99,8 +95,14 @@ def run(settings: Settings, *, supervised: bool = False) -> int:
             return runner.run(run_worker(settings, supervised=supervised))
     except ProvisionError as error:
         click.echo(str(error), err=True)
+    except SpoolHeldError:
+        click.echo(
+            f"the worker cannot start: another worker has the folder {settings.data_dir}; give each its own "
+            "OFFERTIDE_DATA_DIR",
+            err=True,
+        )
     except OSError as error:
-        # A folder that cannot be made, a port that is taken: the system's own sentence names it.
+        # A folder that cannot be made, a port that is taken: its own sentence names it.
         click.echo(f"the worker cannot start: {error}", err=True)
     return 1
 

@@ -74,7 +74,8 @@ class Clock(msgspec.Struct, frozen=True):
 class Verdict(msgspec.Struct, frozen=True):
     """What became of a record; what respond and ingest answer with.
 
-    `evidence` is what it lets be learned, `variants` what experiments count.
+    `evidence` is what it lets be learned, `variants` what experiments count; `at_ms`, of a response that
+    counted, now or before, is when it did, epoch ms.
     """
 
     status: str
@@ -82,6 +83,7 @@ class Verdict(msgspec.Struct, frozen=True):
     refused: Refused | None = None
     evidence: tuple[Observation, ...] = ()
     variants: tuple[VariantEvent, ...] = ()
+    at_ms: int = 0
 
 
 _RECORDED = Verdict(RECORDED)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import msgspec
 
+from app.decision.policies.zones import find_zone, no_zone
 from app.decision.profiles import profile_bounds
 from app.decision.refusals import Problem, Refused, invalid, refusal
 from app.decision.shape import Shape
@@ -271,6 +272,8 @@ def profile_problems(write: ProfileWrite) -> list[Problem]:
     for name, state in (write.consent or {}).items():
         if state not in ("granted", "revoked"):
             problems.append(Problem(f"consent.{name}", "must be granted or revoked"))
+    if write.time_zone is not None and find_zone(write.time_zone) is None:
+        problems.append(Problem("timeZone", no_zone(write.time_zone)))
     if write.erase and write != type(write)(write.tenant_id, write.customer_id, erase=True):
         problems.append(Problem("erase", "stands alone: a record that erases says nothing else"))
     return problems

@@ -89,12 +89,18 @@ def fold_response(
         known = seen_entry(customer, key_hash, clock.now_ms)
         if known is not None:
             status = DUPLICATE if known.fingerprint == fingerprint else CONFLICT
-            return Verdict(status, interaction_id)
+            return Verdict(status, interaction_id, at_ms=_counted_ms(customer, interaction_id, known))
         remember(customer, Seen(key_hash, clock.now_ms, fingerprint))
     evidence = _take_effect(customer, response, target, at_ms, clock)
     _keep_interaction(customer, interaction_id, target, at_ms)
     variants = response_variants(customer, target, at_ms, tenant.experiments)
-    return Verdict(RECORDED, interaction_id, evidence=evidence, variants=variants)
+    return Verdict(RECORDED, interaction_id, evidence=evidence, variants=variants, at_ms=at_ms)
+
+
+def _counted_ms(customer: Customer, interaction_id: str, known: Seen) -> int:
+    """When a response that is known counted; to the batch, where its interaction is kept no more."""
+    kept = (one.at_ms for one in customer.interactions if one.interaction_id == interaction_id)
+    return next(kept, known.at_ms)
 
 
 def _take_effect(

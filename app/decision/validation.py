@@ -38,6 +38,7 @@ from app.decision.metrics import compile_event_filter, countable
 from app.decision.origins import origin_problems
 from app.decision.outcomes import OUTCOME_ALIASES, SYSTEM_OUTCOMES
 from app.decision.policies import budget_problems, compile_policy, find_zone
+from app.decision.policies.zones import no_zone
 from app.decision.problems import Problem
 from app.decision.qualification import compile_rule
 from app.decision.scoring.scorer import compile_entity
@@ -94,7 +95,7 @@ def _policy(policy: ContactPolicy) -> Iterator[Problem]:
 
 def _settings(settings: TenantSettings) -> Iterator[Problem]:
     if find_zone(settings.time_zone) is None:
-        yield Problem("timeZone", f"{settings.time_zone} is not a time zone of the IANA database")
+        yield Problem("timeZone", no_zone(settings.time_zone))
     if settings.rate_limit_per_min is not None and settings.tier != "enterprise":
         yield Problem(
             "rateLimitPerMin",

@@ -10,15 +10,17 @@ import structlog
 from aiokafka import AIOKafkaProducer
 
 from agents.catalogue import CatalogueReader
-from app.decision.entities import KINDS, Offer
+from app.decision.entities import KINDS, ApiKey, Offer
+from app.decision.validation import load_entity
 from config.metrics import new_metrics
 from config.settings import Settings
 from config.topics import CATALOG, topic_names
-from tables.catalogue_document import CatalogueInvalidError, document_of, read_document
+from tables.catalogue_document import CatalogueInvalidError, Entry, document_of, read_document
 from tables.catalogue_records import entity_key
 from tables.catalogue_topic import CatalogueFeed, read_to_now
 from tables.catalogue_writer import CatalogueWriter
 from tables.catalogue_yaml import json_text, yaml_text
+from tables.key_uses import KeyUses
 from tests.catalogue.building import (
     at_version,
     entries_of,
@@ -58,6 +60,24 @@ async def test_an_import_appears_whole_and_once_on_every_reader(settings: Settin
         ]
         assert names == [set(), {"Before"}, {"After"}]
         assert [len(snapshot.tenant("demo").entities) for snapshot in seen] == [0, 200, 200]
+
+
+async def test_uses_of_keys_that_are_not_there_are_forgotten(settings: Settings) -> None:
+    key = load_entity("api-keys", {"id": "k1", "name": "Shop", "role": "viewer"})
+    assert isinstance(key, ApiKey)
+    writer, uses = CatalogueWriter(settings), KeyUses()
+    await writer.import_tenant("demo", [Entry("api-keys", "api-keys[k1]", key)], "test")
+    for name in (b"k1", b"gone"):
+        await put(settings, b"!used:demo:" + name, b'{"atMs": 7}')
+    imported = await writer.import_tenant("demo", shop(1), "test")
+    reader = CatalogueReader(settings, new_metrics(), uses)
+    await reader.start()
+    try:
+        await ready(reader)
+        await at_version(reader, imported.version)
+        assert (uses.last_ms("demo", "k1"), uses.last_ms("demo", "gone")) == (7, None)
+    finally:
+        await reader.stop()
 
 
 async def test_a_reader_notices_within_a_second(settings: Settings) -> None:

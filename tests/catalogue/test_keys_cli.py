@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import stat
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from app.commands.keys import ATTEMPTS, _until_alone
 from app.decision.catalogue import CatalogSnapshot, HeldKey
 from config.settings import Settings
 from tables.api_keys import is_key_of, key_digest, public_part
+from tables.catalogue_commit import CatalogueConflictError
 from tables.catalogue_topic import read_to_now
 from tests.catalogue.building import settings_for
 from tests.catalogue.test_cli import run
@@ -74,6 +78,38 @@ def test_a_key_is_made_listed_rotated_and_revoked(fresh: Settings) -> None:
     assert not opens(fresh, "acme", replaced)
     again = run(fresh, "keys", "rotate", key_id, "--tenant", "acme")
     assert (again.returncode, "archived" in again.stderr) == (2, True)
+
+
+def test_keys_made_at_once_are_all_made(fresh: Settings) -> None:
+    tenants = ("one", "two", "three")
+    with ThreadPoolExecutor(len(tenants)) as pool:
+        done = list(
+            pool.map(lambda name: run(fresh, "keys", "create", "--tenant", name, "--role", "admin"), tenants)
+        )
+    assert [one.returncode for one in done] == [0] * len(tenants), [one.stderr for one in done]
+    for name, one in zip(tenants, done, strict=True):
+        assert opens(fresh, name, one.stdout.strip())
+
+
+@pytest.mark.parametrize(
+    ("conflicts", "certain", "tries", "done"),
+    [(0, True, 1, True), (1, True, 2, True), (99, True, ATTEMPTS, False), (1, False, 1, False)],
+)
+async def test_a_change_that_another_cuts_off_is_tried_again_a_few_times(
+    monkeypatch: pytest.MonkeyPatch, conflicts: int, certain: bool, tries: int, done: bool
+) -> None:
+    monkeypatch.setattr("app.commands.keys._PAUSE_S", 0.0)
+    tried = 0
+
+    async def work() -> None:
+        nonlocal tried
+        tried += 1
+        if tried <= conflicts:
+            raise CatalogueConflictError("another", certain=certain)
+
+    with contextlib.nullcontext() if done else pytest.raises(CatalogueConflictError):
+        await _until_alone(work)
+    assert tried == tries
 
 
 def test_the_first_key_is_made_once(fresh: Settings, tmp_path: Path) -> None:

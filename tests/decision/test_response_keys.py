@@ -8,7 +8,14 @@ import pytest
 
 from app.decision.fold import CONFLICT, DUPLICATE, RECORDED
 from app.decision.ids import INTERACTION
-from app.decision.state import DAY_MS, RECOMMENDATION_MAX, RECOMMENDATION_SEGMENT, SEEN_MAX, SEEN_SEGMENT
+from app.decision.state import (
+    DAY_MS,
+    INTERACTIONS_MAX,
+    RECOMMENDATION_MAX,
+    RECOMMENDATION_SEGMENT,
+    SEEN_MAX,
+    SEEN_SEGMENT,
+)
 from tests.decision.building import NOW_MS
 from tests.decision.folding import Folding
 
@@ -27,6 +34,19 @@ def test_the_same_again_is_a_duplicate_with_the_same_id() -> None:
     assert (first.status, again.status) == (RECORDED, DUPLICATE)
     assert first.interaction_id == again.interaction_id
     assert first.interaction_id.startswith(f"{INTERACTION}_0_")
+
+
+def test_a_duplicate_says_when_the_first_counted() -> None:
+    folding = Folding()
+    first = folding.response("click", **KEY, **CARD)
+    assert first.at_ms == folding.now_ms
+    folding.now_ms += 60_000
+    assert folding.response("click", **KEY, **CARD).at_ms == first.at_ms
+    # Its interaction is pushed out; the key is still known.
+    for number in range(INTERACTIONS_MAX):
+        folding.response("click", idempotencyKey=f"k{number}", **CARD)
+    again = folding.response("click", **KEY, **CARD)
+    assert (again.status, again.at_ms) == (DUPLICATE, first.at_ms)
 
 
 def test_conversion_is_convert() -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from app.decision.catalogue import CatalogSnapshot
 from app.decision.entities import ApiKey
+from tables.api_keys import issue_key
 from tables.audit_actor import SANDBOX
 from tables.catalogue_edit import Draft, plan_create
 from tests.web.harness import TENANT, Client, Worker, running
@@ -184,3 +187,27 @@ async def test_without_a_pepper_no_key_is_issued(tmp_path: Path) -> None:
             headers = {"X-Tenant-Id": TENANT}
             status, body = await call(client, "POST", PATH, headers, {"name": "x", "role": "admin"})
     assert (status, "API_KEY_PEPPER" in body["error"]) == (409, True)
+
+
+async def test_a_key_that_would_have_ended_already_is_400(
+    worker: Worker, client: Client, admin: dict[str, str]
+) -> None:
+    _, made = await call(client, "POST", PATH, admin, {"name": "shop", "role": "viewer"})
+    now = datetime.fromtimestamp(worker.now_ms / 1000, UTC)
+    for method, path in (("POST", PATH), ("PUT", f"{PATH}/{made['id']}")):
+        said = {"name": "shop", "role": "viewer", "expiresAt": now.isoformat()}
+        status, answer = await call(client, method, path, admin, said)
+        assert (status, answer["details"][0]["field"]) == (400, "expiresAt")
+        said["expiresAt"] = (now + timedelta(seconds=1)).isoformat()
+        assert (await call(client, method, path, admin, said))[0] in (200, 201)
+
+
+async def test_a_key_under_another_pepper_is_shown_as_such(
+    worker: Worker, client: Client, admin: dict[str, str]
+) -> None:
+    key, _ = new_key("viewer", "foreign")
+    other = issue_key("another pepper, of many characters").credential
+    before = msgspec.structs.replace(other, pepper=None)
+    await commit_key(worker, msgspec.structs.replace(key, credentials=(before, other)))
+    shown = [(await call(client, "GET", f"{PATH}/{name}", admin))[1] for name in ("foreign", "root")]
+    assert [[one["pepper"] for one in body["prefixes"]] for body in shown] == [[None, "other"], [None]]

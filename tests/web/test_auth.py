@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Iterator
+import gzip
+import hashlib
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -143,11 +145,23 @@ async def test_a_key_that_is_not_active_opens_nothing(worker: Worker, client: Cl
     assert await asked(client, {"X-API-Key": text}) == (401, "UNAUTHORIZED")
 
 
-async def test_keys_under_another_pepper_do_not_hold(worker: Worker, client: Client) -> None:
+async def test_keys_under_another_pepper_do_not_hold_and_it_is_said_once(
+    worker: Worker, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("web.auth.log.warning", lambda _, **fields: said.append(fields["key_id"]))
     key, _ = new_key("viewer")
     other = issue_key("another pepper, of many characters")
     put_key(worker, msgspec.structs.replace(key, credentials=(other.credential,)))
-    assert await asked(client, {"X-API-Key": other.text}) == (401, "UNAUTHORIZED")
+    # A wrong key under the own pepper says nothing of it.
+    own, text = new_key("viewer", "own")
+    put_key(worker, own)
+    altered = text[:-1] + ("a" if text[-1] != "a" else "b")
+    assert await asked(client, {"X-API-Key": altered}) == (401, "UNAUTHORIZED")
+    assert said == []
+    for _ in range(2):
+        assert await asked(client, {"X-API-Key": other.text}) == (401, "UNAUTHORIZED")
+    assert said == ["viewer-key"]
 
 
 async def test_before_the_catalogue_is_read_nobody_is_known_and_nobody_refused(
@@ -219,7 +233,7 @@ async def test_the_first_worker_refuses_by_itself(worker: Worker, pair: Client) 
 async def test_a_caller_cannot_vouch_for_itself(worker: Worker, client: Client, pair: Client) -> None:
     caller = Caller(TENANT, Role.ADMIN, frozenset(), "key:forged")
     request = make_mocked_request("GET", PATH)
-    forged = Voucher("not the pepper, and long enough", lambda: NOW_MS).word(request, caller, "req")
+    forged = Voucher("not the pepper, and long enough", lambda: NOW_MS).word(request, caller, "req", b"")
     sent = {"X-Request-Id": "req", FORWARDED_BY: "offertide http://x:1", VOUCHED: forged}
     assert await asked(client, sent) == (401, "UNAUTHORIZED")
     assert await asked(client, {**sent, VOUCHED: "x"}) == (401, "UNAUTHORIZED")
@@ -245,7 +259,7 @@ async def test_a_word_holds_for_one_request_and_a_while(
     worker: Worker, client: Client, changed: dict[str, Any], status: int
 ) -> None:
     caller = Caller(TENANT, Role.VIEWER, frozenset(), "key:a", "a")
-    word = Voucher(PEPPER, lambda: NOW_MS).word(make_mocked_request("GET", PATH), caller, "req")
+    word = Voucher(PEPPER, lambda: NOW_MS).word(make_mocked_request("GET", PATH), caller, "req", b"")
     worker.now_ms += changed.get("late_ms", 0)
     headers = {
         "X-Request-Id": changed.get("request_id", "req"),
@@ -268,7 +282,46 @@ async def test_a_word_says_who_calls(worker: Worker) -> None:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
-        word = voucher.word(make_mocked_request("GET", "/a%2Fb?c=%20d"), caller, "req")
+        word = voucher.word(make_mocked_request("GET", "/a%2Fb?c=%20d"), caller, "req", b"{}")
         url = URL(str(server.make_url("/a%2Fb?c=%20d")), encoded=True)
         await session.get(url, headers={VOUCHED: word, "X-Request-Id": "req"})
-    assert heard == [dataclasses.replace(caller, forwarded=True)]
+    digest = hashlib.sha256(b"{}").digest()
+    assert heard == [dataclasses.replace(caller, forwarded=True, body_digest=digest)]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [(b'{"tags": ["a"]}', 503), (b'{"tags": ["b"]}', 401), (b"", 401), (b"{", 401)]
+)
+async def test_a_word_holds_for_one_body(worker: Worker, client: Client, body: bytes, status: int) -> None:
+    caller = Caller(TENANT, Role.EDITOR, frozenset(), "key:a", "a")
+    signed = b'{"tags": ["a"]}'
+    word = Voucher(PEPPER, lambda: NOW_MS).word(make_mocked_request("PUT", PATH), caller, "req", signed)
+    headers = {"X-Request-Id": "req", FORWARDED_BY: "offertide http://x:1", VOUCHED: word}
+    headers["Content-Type"] = "application/json"
+    # There is no broker: what is believed is answered 503.
+    worker.leased = False
+    for sent in (body, gzip.compress(body)):
+        headers.update({"Content-Encoding": "gzip"} if sent != body else {})
+        assert (await client.put(PATH, data=sent, headers=headers)).status == status
+
+
+async def test_the_key_stays_with_the_worker_it_was_sent_to(worker: Worker, pair: Client) -> None:
+    seen: list[Mapping[str, str]] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append(request.headers.copy())
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    key = give_key(pair.worker, "viewer")["X-API-Key"]  # type: ignore[attr-defined]
+    async with TestServer(app) as server:
+        owner = str(server.make_url("/")).rstrip("/")
+        pair.worker.owners = dict.fromkeys(range(PARTITIONS), owner)  # type: ignore[attr-defined]
+        for headers in ({"X-API-Key": key}, {"authorization": f"Bearer {key}"}):
+            assert (await pair.get(PATH, headers=headers)).status == 200
+    assert len(seen) == 2
+    for received in seen:
+        assert VOUCHED in received
+        assert not [name for name, value in received.items() if key in value]
+        assert "Authorization" not in received

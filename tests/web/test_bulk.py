@@ -147,20 +147,29 @@ async def test_a_body_that_breaks_off_says_up_to_where_it_counts(client: Client)
     )
 
 
-async def test_a_fifth_body_at_once_is_overloaded(client: Client, worker: Worker) -> None:
+async def test_a_fifth_body_at_once_and_a_tenants_fourth_are_overloaded(
+    client: Client, worker: Worker
+) -> None:
     go = asyncio.Event()
 
     async def slow() -> AsyncIterator[bytes]:
         yield b"{\n"
         await go.wait()
 
-    posts = [asyncio.create_task(post(client, slow())) for _ in range(AT_ONCE_MAX)]
+    async def are_read(bodies: int) -> None:
+        async def read() -> bool:
+            return bool(worker.metrics.bulk_bodies._value.get() == bodies)
 
-    async def all_read() -> bool:
-        return bool(worker.metrics.bulk_bodies._value.get() == AT_ONCE_MAX)
+        await eventually(read, 10, f"{bodies} bodies are being read")
 
-    await eventually(all_read, 10, "all bodies are being read")
+    posts = [asyncio.create_task(post(client, slow())) for _ in range(AT_ONCE_MAX - 1)]
+    await are_read(AT_ONCE_MAX - 1)
     status, body = await post(client, b"{")
+    assert (status, body["code"]) == (503, "OVERLOADED")
+    other = {"X-Tenant-Id": "other"}
+    posts.append(asyncio.create_task(post(client, slow(), **other)))
+    await are_read(AT_ONCE_MAX)
+    status, body = await post(client, b"{", **other)
     assert (status, body["code"]) == (503, "OVERLOADED")
     go.set()
     assert [status for status, _ in await asyncio.gather(*posts)] == [202] * AT_ONCE_MAX

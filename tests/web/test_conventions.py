@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app.decision.tiers import Rate
 from tests.web.harness import HEADERS, Client, Worker, running
 
 INGEST = "/api/v1/events/ingest"
@@ -152,24 +153,25 @@ async def test_what_is_not_a_sound_json_object_is_400_with_a_reason(
 
 
 async def test_past_the_bound_requests_are_refused_and_operations_answered(tmp_path: Path) -> None:
-    arrived = asyncio.Event()
+    go = asyncio.Event()
 
-    async def slow() -> AsyncIterator[bytes]:
-        yield b"{"
-        await arrived.wait()
-        yield b"}"
+    async def wait(*_: object) -> None:
+        await go.wait()
 
     with running(tmp_path, max_in_flight=1) as worker:
         async with worker.client() as client:
-            headers = {**HEADERS, "Content-Type": "application/json"}
-            first = asyncio.create_task(client.post(INGEST, data=slow(), headers=headers))
-            while worker.metrics.http_in_flight._value.get() < 2:
-                assert (await client.get("/metrics")).status == 200
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(worker.limits, "admit", wait)
+                patch.setattr("web.view.rate_of", lambda *_: Rate("calls", 1))
+                first = asyncio.create_task(client.post(INGEST, json={}, headers=HEADERS))
+                while worker.metrics.http_in_flight._value.get() < 2:
+                    assert (await client.get("/metrics")).status == 200
             refused = await client.post(INGEST, json={}, headers=HEADERS)
             assert (refused.status, (await refused.json())["code"]) == (503, "OVERLOADED")
             assert refused.headers["Retry-After"] == "1"
+            assert worker.metrics.http_overloaded_total._value.get() == 1
             assert (await client.get("/health")).status == 200
-            arrived.set()
+            go.set()
             assert (await first).status == 400
             assert (await client.post(INGEST, json={}, headers=HEADERS)).status == 400
 

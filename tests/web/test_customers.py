@@ -99,6 +99,9 @@ async def test_ids_that_are_hardly_text_break_nothing(client: Client, raw: str) 
         ({"attributes": {"a": "x" * 70_000}}, {"attributes"}),
         ({"tags": "vip", "consent": {"mail": "maybe"}, "locale": 7}, {"tags", "consent.mail", "locale"}),
         ({"tags": [""] * 3}, {"tags[0]", "tags[1]", "tags[2]"}),
+        ({"timeZone": "Mars/X", "consent": {"mail": "maybe"}}, {"timeZone", "consent.mail"}),
+        ({"timeZone": ""}, {"timeZone"}),
+        ({"timeZone": "../UTC"}, {"timeZone"}),
     ],
 )
 async def test_all_bad_fields_come_at_once(client: Client, body: dict[str, Any], fields: set[str]) -> None:
@@ -118,3 +121,11 @@ def test_an_integer_the_state_cannot_hold_is_refused_from_kafka_too() -> None:
     refused = decode_profile(body)
     assert isinstance(refused, Refused)
     assert refused.problems[0].field == "attributes.a"
+
+
+def test_a_zone_that_is_none_is_refused_from_kafka_too() -> None:
+    body = {"tenantId": TENANT, "customerId": "ann", "timeZone": "Europe/Rome"}
+    assert not isinstance(decode_profile(encode(body)), Refused)
+    refused = decode_profile(encode({**body, "timeZone": "Mars/X"}))
+    assert isinstance(refused, Refused)
+    assert refused.problems[0].field == "timeZone"

@@ -88,6 +88,7 @@ async def _recommendation_and_its_responses(client: Client) -> None:
     assert (body["offerId"], body["rank"]) == (answer["decisions"][1]["offerId"], 2)
     status, again = await client.post(CAPTURE, response)
     assert (status, again["status"], again["interactionId"]) == (200, "duplicate", body["interactionId"])
+    assert (again["timestamp"], again["recordedAt"]) == (body["timestamp"], body["recordedAt"])
     status, conflict = await client.post(RESPOND, {**response, "conversionValue": 6})
     assert (status, conflict["code"]) == (409, "CONFLICT")
     status, state = await client.get(ANN)

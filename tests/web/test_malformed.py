@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import uvloop
 
 from tests.web.harness import Client, Worker, running
-from tests.web.raw import RawAnswer, connect, exchange
+from tests.web.raw import PATIENCE_S, RawAnswer, connect, exchange
 
 HOST = b"Host: x\r\nX-Tenant-Id: shop\r\n"
 GET = b"GET /health HTTP/1.1\r\n" + HOST
@@ -61,6 +62,10 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
         "Content-Length",
     ),
     "an unknown encoding": (POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", "Transfer-Encoding"),
+    "chunks of something else": (
+        POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        "Transfer-Encoding",
+    ),
     "chunks not last": (
         POST + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
         "Transfer-Encoding",
@@ -213,6 +218,43 @@ async def test_what_is_compressed_otherwise_than_said_is_400_without_a_stack(
     assert not [one for one in caplog.records if one.exc_info]
 
 
+@pytest.mark.parametrize("coding", [b"zzz", b"gzip, gzip", b"compress", b"gzip\r\nContent-Encoding: gzip"])
+@pytest.mark.parametrize("path", [b"/api/v1/events/ingest", b"/api/v1/customers/bulk"])
+async def test_a_coding_that_is_not_undone_is_415(client: Client, coding: bytes, path: bytes) -> None:
+    head = b"POST " + path + b" HTTP/1.1\r\n" + HOST + b"Content-Encoding: " + coding
+    answers = await exchange(client, head + b"\r\nContent-Length: 2\r\n\r\n{}")
+    assert [one.status for one in answers] == [415]
+    assert "Content-Encoding" in answers[0].json()["error"]
+
+
+@pytest.mark.parametrize("path", [b"/api/v1/events/ingest", b"/api/v1/customers/bulk"])
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"", 401),
+        (b"X-Tenant-Id: shop\r\nContent-Type: text/html\r\n", 415),
+        (b"X-Tenant-Id: shop\r\n", None),
+        (b"X-Tenant-Id: shop\r\nContent-Length: 99999999\r\n", 413),
+    ],
+)
+async def test_only_a_body_that_is_wanted_is_asked_for(
+    client: Client, path: bytes, head: bytes, status: int | None
+) -> None:
+    raw = await connect(client)
+    length = b"" if b"Content-Length" in head else b"Content-Length: 2\r\n"
+    raw.writer.write(
+        b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n" + head + length + b"\r\n"
+    )
+    async with asyncio.timeout(PATIENCE_S):
+        line = await raw.reader.readline()
+        if status is not None:
+            assert line.startswith(b"HTTP/1.1 %d " % status)
+        else:
+            assert line + await raw.reader.readline() == b"HTTP/1.1 100 Continue\r\n\r\n"
+            assert (await raw.answer(b"{}")).status in (202, 400)
+    await raw.close()
+
+
 async def test_a_client_that_goes_before_it_is_asked_to_go_on_is_no_failure(
     client: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -222,3 +264,12 @@ async def test_a_client_that_goes_before_it_is_asked_to_go_on_is_no_failure(
     assert await raw.ended()
     assert (await client.get("/health")).status == 200
     assert "failed" not in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "identity"])
+async def test_a_coding_that_is_undone_is_read(client: Client, coding: str) -> None:
+    body = b"{}" if coding == "identity" else gzip.compress(b"{}")
+    sent = POST + f"Content-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    answers = await exchange(client, sent)
+    assert [one.status for one in answers] == [400]
+    assert answers[0].json()["error"].startswith("customerId")

@@ -17,7 +17,7 @@ from tests.web.keyed import PEPPER, new_key
 from tests.worker.harness import Client, eventually
 from tests.worker.shop import TENANT
 from tests.worker.test_routing import two_workers
-from web.auth import API_KEY
+from web.caller import API_KEY
 
 pytestmark = [pytest.mark.kafka]
 

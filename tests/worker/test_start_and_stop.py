@@ -103,8 +103,27 @@ async def test_a_taken_port_is_said_in_a_sentence(broker: Broker, app_id: str, t
         worker = WorkerProcess(second)
         worker.start()
         assert await asyncio.to_thread(worker.wait, 30) == 1
-        assert "Address already in use" in worker.tail()
+        taken = f"the worker cannot start: 127.0.0.1:{second.web_port} (OFFERTIDE_WEB_PORT) is taken"
+        assert taken in worker.tail()
         assert "Traceback" not in worker.tail()
+
+
+async def test_a_folder_that_another_worker_has_is_said_in_a_sentence(
+    broker: Broker, app_id: str, tmp_path: Path
+) -> None:
+    first = WorkerProcess(settings_for(broker, app_id, tmp_path))
+    with first:
+        async with Client(first.url) as client:
+            await import_shop(first.settings)
+            await client.ready()
+        second = WorkerProcess(settings_for(broker, app_id, tmp_path))
+        second.start()
+        assert await asyncio.to_thread(second.wait, 30) == 1
+        said = second.log.read_text()
+        assert f"another worker has the folder {tmp_path}" in said
+        assert "OFFERTIDE_DATA_DIR" in said
+        assert "Traceback" not in said
+        assert first.stop() == 0, first.tail()
 
 
 @pytest.mark.kafka

@@ -290,7 +290,7 @@ def test_a_taken_port_is_named_before_any_worker_starts(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", port + 1)):
         done = _offertide_worker(Settings(auth_mode="sandbox", web_port=port, data_dir=tmp_path), "2")
     assert done.returncode == 1
-    reason = f"port {port + 1} on 127.0.0.1 cannot be used (address already in use)"
+    reason = f"127.0.0.1:{port + 1} (OFFERTIDE_WEB_PORT) is taken by another process: free it, or set another"
     assert done.stderr == f"the workers cannot start: {reason}\n"
 
 

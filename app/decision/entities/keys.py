@@ -17,12 +17,14 @@ CREDENTIALS_MAX = 2
 class Credential(Part, frozen=True, kw_only=True):
     """What one issued key is recognised by: its public part, and the HMAC-SHA256 of the whole, hexadecimal.
 
-    After `until` it does not hold any more: a newer one has replaced it.
+    After `until` it does not hold any more: a newer one has replaced it. `pepper` tells peppers apart without
+    telling this one; it is None where it was not noted yet.
     """
 
     lookup: Annotated[str, Meta(pattern=r"^[a-z0-9]{12}(?![\s\S])")]
     digest: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}(?![\s\S])")]
     until: Instant | None = None
+    pepper: Annotated[str, Meta(pattern=r"^[0-9a-f]{8}(?![\s\S])")] | None = None
 
 
 class ApiKey(Entity, frozen=True, kw_only=True):

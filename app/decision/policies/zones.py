@@ -35,6 +35,11 @@ def find_zone(name: str | None) -> ZoneInfo | None:
     return _read(name) if name is not None and name in zone_names() else None
 
 
+def no_zone(name: str) -> str:
+    """What is wrong with a name that is no zone's."""
+    return f"{name} is not a time zone of the IANA database"
+
+
 @cache
 def _read(name: str) -> ZoneInfo:
     with resources.files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:
