@@ -21,7 +21,7 @@ from tests.openapi.validating import answer_problems
 from tests.web.keyed import KEYED, new_key
 from tests.worker.harness import Client, running, settings_for
 from tests.worker.shop import DOCUMENT, TENANT, import_shop
-from web.auth import API_KEY
+from web.caller import API_KEY
 from web.entities import PREFIXES
 
 pytestmark = [
