@@ -123,8 +123,9 @@ def _content(entity: Entity) -> bytes:
 def document_of(tenant_id: str, entities: Mapping[EntityKey, Entity]) -> dict[str, Any]:
     """The document of these entities: kinds as in `DOCUMENT_KINDS`, entities by id, defaults left out."""
     document: dict[str, Any] = {"tenant": tenant_id}
+    in_order = sorted(entities.items())
     for kind in DOCUMENT_KINDS:
-        listed = [plain_entity(entity) for (of, _), entity in sorted(entities.items()) if of == kind]
+        listed = [plain_entity(entity) for (of, _), entity in in_order if of == kind]
         if listed:
             document[kind] = listed
     return document

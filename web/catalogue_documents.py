@@ -5,7 +5,9 @@ Rules:
 1.  An import is all or nothing; the same document again changes nothing.
 2.  Reading a large document takes seconds, in a thread; `IMPORTS_MAX` are read at once, others are refused
     before their body is taken in.
-3.  An export is what this worker's snapshot has; API keys are never part of it.
+3.  An export is what this worker's snapshot has; API keys are never part of it. Writing one takes as long:
+    `EXPORTS_MAX` are written at once, in threads of their own, one for a tenant; others are refused. One
+    whose client has gone is not finished.
 """
 
 from __future__ import annotations
@@ -17,26 +19,24 @@ from typing import ClassVar
 
 from aiohttp import web
 
-from app.decision.entities import Entity
-from app.decision.index import EntityKey
 from app.decision.loading import DEPTH_MAX
 from app.decision.refusals import Problem
 from tables.catalogue_document import (
     CatalogueInvalidError,
     Document,
     document_from,
-    document_of,
     read_document,
 )
 from tables.catalogue_log import TenantLog
 from tables.catalogue_plan import ImportPlan, plan_import
 from tables.catalogue_review import DiffBody, shown_diff
-from tables.catalogue_yaml import SIZE_MAX, json_text, yaml_text
+from tables.catalogue_yaml import SIZE_MAX
 from web.access import Operation
 from web.body import read_object
 from web.editing import by, commit, preview, told_problems
 from web.entity_operations import UNSCOPED_KINDS, export_operation, import_operation
 from web.errors import forbidden, invalid, overloaded
+from web.exporting import Exports, ExportsFullError, ExportUnreadError
 from web.query import flag, given
 from web.view import JSON, Answer, ApiView, Call, encode
 
@@ -45,6 +45,10 @@ YAML_TYPES = (YAML, "application/x-yaml", "text/yaml", "text/x-yaml", "applicati
 
 #: Documents that a worker reads at once: each may take some hundred MiB while it is read.
 IMPORTS_MAX = 2
+#: Documents that a worker writes at once.
+EXPORTS_MAX = 2
+#: What the metrics show of an export that nobody waits for any more.
+_CLIENT_GONE = 499
 
 
 class CatalogueExportView(ApiView):
@@ -54,10 +58,20 @@ class CatalogueExportView(ApiView):
     view_path = "/api/v1/catalog/export"
     operations: ClassVar[Mapping[str, Operation]] = {"GET": export_operation(YAML)}
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._exports = Exports(EXPORTS_MAX)
+
     async def get(self, call: Call) -> Answer:
         as_yaml = _wants_yaml(call)
         entities = self.engine.catalogue().tenant(call.tenant_id).entities
-        text = await asyncio.to_thread(_text, call.tenant_id, entities, as_yaml)
+        try:
+            text = await self._exports.text(call.tenant_id, entities, as_yaml, lambda: call.gone)
+        except ExportsFullError as error:
+            self.engine.metrics.http_overloaded_total.inc()
+            raise overloaded() from error
+        except ExportUnreadError:
+            return Answer(b"", _CLIENT_GONE)
         return Answer(text, content_type=YAML if as_yaml else JSON)
 
 
@@ -140,8 +154,3 @@ def _wants_yaml(call: Call) -> bool:
         return form == "yaml"
     accepted = [part.partition(";")[0].strip() for part in call.headers.get("Accept", "").split(",")]
     return JSON not in accepted and any(kind in YAML_TYPES for kind in accepted)
-
-
-def _text(tenant_id: str, entities: Mapping[EntityKey, Entity], as_yaml: bool) -> bytes:
-    document = document_of(tenant_id, entities)
-    return (yaml_text(document) if as_yaml else json_text(document)).encode()
