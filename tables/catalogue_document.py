@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,12 +19,16 @@ import msgspec
 from app.decision.catalogue import load_entity
 from app.decision.entities import DOCUMENT_KINDS, Entity
 from app.decision.index import EntityKey
+from app.decision.loading import struct_fields
 from app.decision.problems import Problem, join
 from tables.catalogue_records import is_tenant_id
 from tables.catalogue_yaml import DocumentTextError, parse_text
 
-#: Most problems reported of one document.
+#: Most problems reported of one document; reading ends with as many.
 PROBLEMS_MAX = 1_000
+#: Most entities of a kind in a document, and that a tenant may grow to: a change of one of them must not
+#: take the worker that writes catalogues for long.
+ENTITIES_MAX = 10_000
 _SERVERS = {"version": 0, "created_at": None, "updated_at": None, "created_by": None}
 #: The same under their wire names.
 SERVERS_WIRE = frozenset({"version", "createdAt", "updatedAt", "createdBy"})
@@ -71,7 +74,7 @@ def document_from(body: object) -> Document:
     """The document that a decoded JSON or YAML value is.
 
     Raises:
-        CatalogueInvalidError: everything that is wrong with the entities.
+        CatalogueInvalidError: everything that is wrong with the entities, up to `PROBLEMS_MAX`.
     """
     if not isinstance(body, dict):
         raise CatalogueInvalidError([Problem("", "must be a mapping of kinds to lists of entities")])
@@ -81,6 +84,8 @@ def document_from(body: object) -> Document:
         problems.append(Problem("tenant", "must be 1 to 64 of the characters a-z 0-9 -"))
     entries: list[Entry] = []
     for kind, bodies in body.items():
+        if len(problems) >= PROBLEMS_MAX:
+            break
         if kind != "tenant":
             _read_kind(kind, bodies, entries, problems)
     if problems:
@@ -98,7 +103,12 @@ def _read_kind(kind: str, bodies: object, entries: list[Entry], problems: list[P
     if not isinstance(bodies, list):
         problems.append(Problem(kind, "must be a list of entities"))
         return
+    if len(bodies) > ENTITIES_MAX:
+        problems.append(Problem(kind, f"holds {len(bodies)} entities, more than {ENTITIES_MAX}"))
+        return
     for i, body in enumerate(bodies):
+        if len(problems) >= PROBLEMS_MAX:
+            return
         place = f"{kind}[{i}]"
         if isinstance(body, dict):
             body = {name: value for name, value in body.items() if name not in SERVERS_WIRE}
@@ -139,17 +149,11 @@ def plain_entity(entity: Entity) -> dict[str, Any]:
 def _plain(value: msgspec.Struct) -> dict[str, Any]:
     """A Struct's fields under their wire names, without those that hold their default."""
     kept: dict[str, Any] = {}
-    for field in _fields(type(value)):
+    for field in struct_fields(type(value)):
         held = getattr(value, field.name)
         if field.encode_name not in SERVERS_WIRE and not _is_default(field, held):
             kept[field.encode_name] = _plain_value(held)
     return kept
-
-
-@functools.cache
-def _fields(cls: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
-    """A Struct's fields; finding them takes longer than anything else here."""
-    return msgspec.structs.fields(cls)
 
 
 def _plain_value(value: object) -> object:
