@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from datetime import datetime
 from itertools import islice
 from types import UnionType
@@ -43,11 +43,21 @@ def load_struct(cls: type[S], body: object, path: str = "") -> S | list[Problem]
     """
     problems = list(islice(_unreadable(body, path), PROBLEMS_MAX))
     if problems:
-        return problems
+        return [*problems, *_problems_beside(cls, body, path)][:PROBLEMS_MAX]
     try:
         return msgspec.convert(body, cls)
     except msgspec.ValidationError as error:
         return list(islice(_problems_of(cls, body, path), PROBLEMS_MAX)) or [_translated(error, path)]
+
+
+def load_value(wanted: Any, value: object, otherwise: Any) -> Any:
+    """A field's value as the type that is wanted; `otherwise` when it is not right."""
+    if any(True for _ in _unreadable(value, "")):
+        return otherwise
+    try:
+        return msgspec.convert(value, wanted)
+    except msgspec.ValidationError:
+        return otherwise
 
 
 @functools.cache
@@ -95,8 +105,18 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _problems_of(cls: type[msgspec.Struct], body: object, path: str) -> Iterator[Problem]:
-    """Every problem of a document against a Struct, field by field."""
+def _problems_beside(cls: type[msgspec.Struct], body: object, path: str) -> Iterator[Problem]:
+    """What else is wrong with an object that has values which no JSON document carries."""
+    if not isinstance(body, dict) or not all(isinstance(name, str) and _encodable(name) for name in body):
+        return
+    lost = {name for name, value in body.items() if any(True for _ in _unreadable(value, ""))}
+    yield from islice(_problems_of(cls, body, path, lost), PROBLEMS_MAX)
+
+
+def _problems_of(
+    cls: type[msgspec.Struct], body: object, path: str, lost: Container[str] = ()
+) -> Iterator[Problem]:
+    """Every problem of a document against a Struct, field by field but those that are `lost`."""
     if not isinstance(body, dict):
         yield Problem(path, "must be an object")
         return
@@ -105,6 +125,8 @@ def _problems_of(cls: type[msgspec.Struct], body: object, path: str) -> Iterator
         if name not in known:
             yield Problem(join(path, name), f"is not a field here; the fields are: {', '.join(known)}")
     for name, field in known.items():
+        if name in lost:
+            continue
         if name in body:
             yield from _problems_of_value(field.type, body[name], join(path, name))
         elif field.required:
