@@ -83,7 +83,7 @@ class ApiKeysView(KeyView, EntitiesView):
     }
 
     async def post(self, call: Call) -> Answer:
-        draft = _own(read_new(KIND, call.body, call.headers, by(call)))
+        draft = _own(read_new(KIND, call.body, call.headers, by(call), self.beside(call)))
         issued = _issue(self.engine)
         draft = _with_credentials(draft, (issued.credential,))
         tenant_id, new_id = call.tenant_id, f"key_{self.engine.chance()}"
@@ -121,7 +121,7 @@ class ApiKeyView(KeyView, EntityView):
 
     async def put(self, call: Call) -> Answer:
         tenant_id, reference = call.tenant_id, call.path["id"]
-        draft, expected = read_replacement(KIND, call.body, call.headers, by(call))
+        draft, expected = read_replacement(KIND, call.body, call.headers, by(call), self.beside(call))
         said = _own(draft)
 
         def plan(current: TenantLog, now: datetime) -> ImportPlan:

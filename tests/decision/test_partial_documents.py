@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.decision.catalogue import load_entity
-from app.decision.entities import KINDS
+from app.decision.catalogue import load_entity, problems_beside
+from app.decision.entities import KINDS, Entity
+from app.decision.index import EntityIndex
 from app.decision.problems import Problem
-from tests.decision.documents import nearly
+from tests.decision.documents import ANY_JSON, nearly
 from tests.decision.test_documents import SMALLEST
 
 DAY, DAY_AFTER = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
@@ -54,6 +55,24 @@ def test_all_bad_fields_are_told_at_once_and_no_others(
 ) -> None:
     told = [problem.path for problem in problems_of(kind, {**SMALLEST[kind], **fields})]
     assert sorted(told) == sorted(paths)
+
+
+OTHERS = {
+    (kind, entity_id): load_entity(kind, {**body, "id": entity_id})
+    for kind, body in SMALLEST.items()
+    for entity_id in "ab"
+}
+INDEX = EntityIndex({key: one for key, one in OTHERS.items() if isinstance(one, Entity)})
+
+
+@settings(max_examples=600)
+@given(data=st.data(), kind=st.sampled_from(list(KINDS)))
+def test_whatever_a_document_says_it_can_be_held_against_the_others(data: st.DataObject, kind: str) -> None:
+    names = [field.encode_name for field in msgspec.structs.fields(KINDS[kind])]
+    whole = {**SMALLEST[kind], "id": "a", **data.draw(nearly(*names))}
+    for body in (data.draw(ANY_JSON), whole):
+        found = problems_beside(kind, body, INDEX)
+        assert all(isinstance(one, Problem) and not one.path.startswith(".") for one in found)
 
 
 def _top(path: str) -> str:
