@@ -11,14 +11,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from app.decision.catalogue import load_entity
+from app.decision.catalogue import load_entity, missing_of
 from app.decision.entities import DOCUMENT_KINDS, Entity
-from app.decision.index import EntityKey
+from app.decision.index import EntityIndex, EntityKey
 from app.decision.loading import struct_fields
 from app.decision.problems import Problem, join
 from tables.catalogue_records import is_tenant_id
@@ -35,11 +35,15 @@ SERVERS_WIRE = frozenset({"version", "createdAt", "updatedAt", "createdBy"})
 
 
 class CatalogueInvalidError(ValueError):
-    """A document that cannot be imported. `problems` are all of them; nothing was written."""
+    """A document that cannot be imported. `problems` are all of them; nothing was written.
 
-    def __init__(self, problems: list[Problem]) -> None:
+    `beside` is a part of it that did read, to look for further problems; None when all was looked at.
+    """
+
+    def __init__(self, problems: list[Problem], beside: Beside | None = None) -> None:
         super().__init__(f"{len(problems)} problems, the first: {problems[0].path}: {problems[0].message}")
         self.problems = problems
+        self.beside = beside
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -48,6 +52,20 @@ class Entry(msgspec.Struct, frozen=True):
     kind: str
     place: str
     entity: Entity
+
+
+class Beside(msgspec.Struct, frozen=True):
+    """The entities of a document that did read, and every name in it, as (kind, id or key)."""
+
+    entries: tuple[Entry, ...]
+    names: frozenset[tuple[str, str]]
+
+    def problems(self, index: EntityIndex) -> Iterator[Problem]:
+        """The references to what neither the tenant has nor the document names."""
+        for entry in self.entries:
+            for problem, target in missing_of(entry.kind, entry.entity, index):
+                if target not in self.names:
+                    yield Problem(join(entry.place, problem.path), problem.message)
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -89,8 +107,18 @@ def document_from(body: object) -> Document:
         if kind != "tenant":
             _read_kind(kind, bodies, entries, problems)
     if problems:
-        raise CatalogueInvalidError(problems[:PROBLEMS_MAX])
+        beside = Beside(tuple(entries), _names(body)) if len(problems) < PROBLEMS_MAX else None
+        raise CatalogueInvalidError(problems[:PROBLEMS_MAX], beside)
     return Document(tenant_id, tuple(entries))
+
+
+def _names(body: Mapping[str, object]) -> frozenset[tuple[str, str]]:
+    """What a document calls its entities, right or wrong."""
+    listed = ((kind, one) for kind, bodies in body.items() if isinstance(bodies, list) for one in bodies)
+    said = (
+        (kind, one.get(field)) for kind, one in listed if isinstance(one, dict) for field in ("id", "key")
+    )
+    return frozenset((kind, name) for kind, name in said if isinstance(name, str))
 
 
 def _read_kind(kind: str, bodies: object, entries: list[Entry], problems: list[Problem]) -> None:

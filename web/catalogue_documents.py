@@ -15,13 +15,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import islice
 from typing import ClassVar
 
 from aiohttp import web
 
+from app.decision.index import EntityIndex
 from app.decision.loading import DEPTH_MAX
 from app.decision.refusals import Problem
 from tables.catalogue_document import (
+    PROBLEMS_MAX,
     CatalogueInvalidError,
     Document,
     document_from,
@@ -103,7 +106,7 @@ class CatalogueImportView(ApiView):
         dry_run, prune = flag(said, "dryRun", problems), flag(said, "prune", problems)
         if problems:
             raise invalid(problems)
-        document = await _document(call)
+        document = await _document(call, self.engine.catalogue().tenant(call.tenant_id))
         tenant_id, who = call.tenant_id, by(call)
 
         def plan(current: TenantLog, now: datetime) -> ImportPlan:
@@ -123,12 +126,17 @@ def _check_scopes(call: Call, planned: ImportPlan) -> None:
         raise forbidden(f"This document changes {', '.join(changed)}, which takes a key without scopes.")
 
 
-async def _document(call: Call) -> Document:
-    """The body's document, of the caller's tenant."""
+async def _document(call: Call, held: EntityIndex) -> Document:
+    """The body's document, of the caller's tenant, which has `held`."""
     try:
         document = await asyncio.to_thread(_read, call)
     except CatalogueInvalidError as error:
-        raise invalid(told_problems(error.problems)) from error
+        problems = list(error.problems)
+        if error.beside is not None:
+            # What this worker knows will do: nothing is written, this only tells all at once.
+            more = islice(error.beside.problems(held), PROBLEMS_MAX - len(problems))
+            problems += await asyncio.to_thread(list, more)
+        raise invalid(told_problems(problems)) from error
     if document.tenant_id not in (None, call.tenant_id):
         message = f"is {document.tenant_id}, and yours is {call.tenant_id}: change it or leave it out"
         raise invalid((Problem("tenant", message),))

@@ -96,6 +96,15 @@ def problems_beside(kind: str, body: object, index: EntityIndex) -> list[Problem
     return [Problem(problem.path.lstrip("."), problem.message) for problem in found]
 
 
+def missing_of(kind: str, entity: Entity, index: EntityIndex) -> Iterator[tuple[Problem, tuple[str, str]]]:
+    """An entity's references to nothing, each with what it names: the kind, and an id or key."""
+    if isinstance(entity, DecisionFlow) and entity.status == "draft":
+        return
+    for path, reference, target in references(kind, entity):
+        if index.id_of(target, reference) is None:
+            yield Problem(path, f"there is no {reference} among the {target}"), (target, reference)
+
+
 def _missing(at: str, entity: Entity, source: Source, index: EntityIndex) -> Iterator[Problem]:
     if isinstance(entity, DecisionFlow) and entity.status == "draft":
         return
