@@ -47,7 +47,8 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
 
 
 async def export(client: Client, tenant: str) -> tuple[int, Any]:
-    async with client.get(EXPORT, headers={**HEADERS, "X-Tenant-Id": tenant}) as response:
+    headers = {**HEADERS, "X-Tenant-Id": tenant}
+    async with asyncio.timeout(20), client.get(EXPORT, headers=headers) as response:
         return response.status, await response.json()
 
 
