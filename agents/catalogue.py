@@ -19,6 +19,7 @@ from tables.background import Background
 from tables.catalogue_log import CatalogueLog, TenantLog
 from tables.catalogue_topic import CatalogueFeed, new_barrier, open_feed, remove_barrier, write_barrier
 from tables.key_uses import USED, KeyUses
+from tables.own_thread import OwnThread
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +60,8 @@ class CatalogueReader:
         self._log = CatalogueLog()
         self._stale: set[str] = set()
         self._background = Background(self._run, "catalogue reader")
+        #: Its own, so that a revoked key is closed in time however many requests use the shared threads.
+        self._thread = OwnThread("catalogue")
         self._removing: set[asyncio.Task[None]] = set()
 
     @property
@@ -124,6 +127,7 @@ class CatalogueReader:
     async def stop(self) -> None:
         """Stop reading; the snapshot stays."""
         await self._background.stop()
+        self._thread.close()
         if self._removing:
             await asyncio.wait(self._removing)
 
@@ -194,7 +198,7 @@ class CatalogueReader:
         snapshot = CatalogSnapshot(self._log.version)
         for tenant_id, tenant in sorted(self._log.tenants.items()):
             entities = before.tenant(tenant_id).entities if tenant.problem else tenant.entities
-            snapshot = await asyncio.to_thread(
+            snapshot = await self._thread.run(
                 snapshot.with_changes, tenant_id, dict(entities), self._log.version
             )
         self._stale.clear()
@@ -218,7 +222,7 @@ class CatalogueReader:
                 changes |= {key: None for key in held if key not in tenant.entities}
                 version = self._log.version
                 if changes:
-                    snapshot = await asyncio.to_thread(snapshot.with_changes, tenant_id, changes, version)
+                    snapshot = await self._thread.run(snapshot.with_changes, tenant_id, changes, version)
                 else:
                     # A marker alone: something was put into the audit trail.
                     snapshot = snapshot.at_version(version)

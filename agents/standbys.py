@@ -137,7 +137,7 @@ class Standbys:
                 continue
             try:
                 if number in self._outdated:
-                    await asyncio.to_thread(self._stores.remove, number)
+                    await self._stores.remove(number)
                     self._outdated.discard(number)
                 # What is wanted may have changed meanwhile: never open what was handed over.
                 if number in self._wanted and number not in self._copies:

@@ -128,7 +128,7 @@ class Taker:
         partition.reason = "reading its changelog"
         started = time.monotonic()
         if held.rebuild:
-            await asyncio.to_thread(self._stores.remove, number)
+            await self._stores.remove(number)
             held.rebuild = False
             self._metrics.recoveries_total.labels("rebuilt").inc()
         # A standby's store comes open, and level but for what it has not read yet.

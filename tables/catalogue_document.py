@@ -11,32 +11,39 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from app.decision.catalogue import load_entity
+from app.decision.catalogue import load_entity, missing_of
 from app.decision.entities import DOCUMENT_KINDS, Entity
-from app.decision.index import EntityKey
+from app.decision.index import EntityIndex, EntityKey
+from app.decision.loading import struct_fields
 from app.decision.problems import Problem, join
 from tables.catalogue_records import is_tenant_id
 from tables.catalogue_yaml import DocumentTextError, parse_text
 
-#: Most problems reported of one document.
+#: Most problems reported of one document; reading ends with as many.
 PROBLEMS_MAX = 1_000
+#: Most entities of a kind in a document, and that a tenant may grow to: a change of one of them must not
+#: take the worker that writes catalogues for long.
+ENTITIES_MAX = 10_000
 _SERVERS = {"version": 0, "created_at": None, "updated_at": None, "created_by": None}
 #: The same under their wire names.
 SERVERS_WIRE = frozenset({"version", "createdAt", "updatedAt", "createdBy"})
 
 
 class CatalogueInvalidError(ValueError):
-    """A document that cannot be imported. `problems` are all of them; nothing was written."""
+    """A document that cannot be imported. `problems` are all of them; nothing was written.
 
-    def __init__(self, problems: list[Problem]) -> None:
+    `beside` is a part of it that did read, to look for further problems; None when all was looked at.
+    """
+
+    def __init__(self, problems: list[Problem], beside: Beside | None = None) -> None:
         super().__init__(f"{len(problems)} problems, the first: {problems[0].path}: {problems[0].message}")
         self.problems = problems
+        self.beside = beside
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -45,6 +52,20 @@ class Entry(msgspec.Struct, frozen=True):
     kind: str
     place: str
     entity: Entity
+
+
+class Beside(msgspec.Struct, frozen=True):
+    """The entities of a document that did read, and every name in it, as (kind, id or key)."""
+
+    entries: tuple[Entry, ...]
+    names: frozenset[tuple[str, str]]
+
+    def problems(self, index: EntityIndex) -> Iterator[Problem]:
+        """The references to what neither the tenant has nor the document names."""
+        for entry in self.entries:
+            for problem, target in missing_of(entry.kind, entry.entity, index):
+                if target not in self.names:
+                    yield Problem(join(entry.place, problem.path), problem.message)
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -71,7 +92,7 @@ def document_from(body: object) -> Document:
     """The document that a decoded JSON or YAML value is.
 
     Raises:
-        CatalogueInvalidError: everything that is wrong with the entities.
+        CatalogueInvalidError: everything that is wrong with the entities, up to `PROBLEMS_MAX`.
     """
     if not isinstance(body, dict):
         raise CatalogueInvalidError([Problem("", "must be a mapping of kinds to lists of entities")])
@@ -81,11 +102,23 @@ def document_from(body: object) -> Document:
         problems.append(Problem("tenant", "must be 1 to 64 of the characters a-z 0-9 -"))
     entries: list[Entry] = []
     for kind, bodies in body.items():
+        if len(problems) >= PROBLEMS_MAX:
+            break
         if kind != "tenant":
             _read_kind(kind, bodies, entries, problems)
     if problems:
-        raise CatalogueInvalidError(problems[:PROBLEMS_MAX])
+        beside = Beside(tuple(entries), _names(body)) if len(problems) < PROBLEMS_MAX else None
+        raise CatalogueInvalidError(problems[:PROBLEMS_MAX], beside)
     return Document(tenant_id, tuple(entries))
+
+
+def _names(body: Mapping[str, object]) -> frozenset[tuple[str, str]]:
+    """What a document calls its entities, right or wrong."""
+    listed = ((kind, one) for kind, bodies in body.items() if isinstance(bodies, list) for one in bodies)
+    said = (
+        (kind, one.get(field)) for kind, one in listed if isinstance(one, dict) for field in ("id", "key")
+    )
+    return frozenset((kind, name) for kind, name in said if isinstance(name, str))
 
 
 def _read_kind(kind: str, bodies: object, entries: list[Entry], problems: list[Problem]) -> None:
@@ -98,7 +131,12 @@ def _read_kind(kind: str, bodies: object, entries: list[Entry], problems: list[P
     if not isinstance(bodies, list):
         problems.append(Problem(kind, "must be a list of entities"))
         return
+    if len(bodies) > ENTITIES_MAX:
+        problems.append(Problem(kind, f"holds {len(bodies)} entities, more than {ENTITIES_MAX}"))
+        return
     for i, body in enumerate(bodies):
+        if len(problems) >= PROBLEMS_MAX:
+            return
         place = f"{kind}[{i}]"
         if isinstance(body, dict):
             body = {name: value for name, value in body.items() if name not in SERVERS_WIRE}
@@ -123,8 +161,9 @@ def _content(entity: Entity) -> bytes:
 def document_of(tenant_id: str, entities: Mapping[EntityKey, Entity]) -> dict[str, Any]:
     """The document of these entities: kinds as in `DOCUMENT_KINDS`, entities by id, defaults left out."""
     document: dict[str, Any] = {"tenant": tenant_id}
+    in_order = sorted(entities.items())
     for kind in DOCUMENT_KINDS:
-        listed = [plain_entity(entity) for (of, _), entity in sorted(entities.items()) if of == kind]
+        listed = [plain_entity(entity) for (of, _), entity in in_order if of == kind]
         if listed:
             document[kind] = listed
     return document
@@ -138,17 +177,11 @@ def plain_entity(entity: Entity) -> dict[str, Any]:
 def _plain(value: msgspec.Struct) -> dict[str, Any]:
     """A Struct's fields under their wire names, without those that hold their default."""
     kept: dict[str, Any] = {}
-    for field in _fields(type(value)):
+    for field in struct_fields(type(value)):
         held = getattr(value, field.name)
         if field.encode_name not in SERVERS_WIRE and not _is_default(field, held):
             kept[field.encode_name] = _plain_value(held)
     return kept
-
-
-@functools.cache
-def _fields(cls: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
-    """A Struct's fields; finding them takes longer than anything else here."""
-    return msgspec.structs.fields(cls)
 
 
 def _plain_value(value: object) -> object:

@@ -24,7 +24,14 @@ from app.decision.entities import KINDS, Entity
 from app.decision.index import EntityKey
 from app.decision.problems import Problem
 from tables.catalogue_log import TenantLog
-from tables.catalogue_plan import ImportDiff, ImportPlan, lost_problems, size_problems, stamped
+from tables.catalogue_plan import (
+    ImportDiff,
+    ImportPlan,
+    count_problems,
+    lost_problems,
+    size_problems,
+    stamped,
+)
 
 SETTINGS = "tenant-settings"
 
@@ -148,6 +155,9 @@ def _plan(tenant_id: str, current: TenantLog, key: EntityKey, entity: Entity | N
     after = {other: kept for other, kept in current.entities.items() if other != key}
     if entity is not None:
         after[key] = entity
+    too_many = tuple(count_problems(current.entities, after))
+    if too_many:
+        raise EditRefusedError("invalid", _listed(too_many), too_many)
     _check(tenant_id, current, after, key)
     kept = entity is not None and old is entity
     changes: dict[EntityKey, Entity | None] = {} if kept else {key: entity}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -12,7 +13,13 @@ from app.decision.entities import DOCUMENT_KINDS, KINDS, Entity
 from app.decision.index import EntityKey
 from app.decision.problems import Problem
 from tables.catalogue_diff import EntityChange, entity_change
-from tables.catalogue_document import PROBLEMS_MAX, CatalogueInvalidError, Entry, same_content
+from tables.catalogue_document import (
+    ENTITIES_MAX,
+    PROBLEMS_MAX,
+    CatalogueInvalidError,
+    Entry,
+    same_content,
+)
 from tables.catalogue_log import TenantLog
 
 #: Largest entity, in bytes of JSON: a record must stay well below the largest batch.
@@ -81,6 +88,7 @@ def plan_import(
     lost = {
         key: why for key, why in current.unreadable.items() if key not in wanted and not _pruned(key, prune)
     }
+    _check_counts(current.entities, after)
     _check(tenant_id, after, wanted, lost)
     changes: dict[EntityKey, Entity | None] = {
         key: after[key] for key in wanted if after[key] is not current.entities.get(key)
@@ -144,6 +152,21 @@ def stamped(entity: Entity, entity_id: str, old: Entity | None, by: str, now: da
             "created_by": old.created_by,
         }
     return msgspec.structs.replace(entity, **stamps)
+
+
+def _check_counts(before: Iterable[EntityKey], after: Iterable[EntityKey]) -> None:
+    """Raises before anything that takes as long as there are entities."""
+    problems = list(count_problems(before, after))
+    if problems:
+        raise CatalogueInvalidError(problems)
+
+
+def count_problems(before: Iterable[EntityKey], after: Iterable[EntityKey]) -> Iterator[Problem]:
+    """That a tenant grows beyond the bound; one that an older release let by may stay as it is, or shrink."""
+    held = Counter(kind for kind, _ in before)
+    for kind, count in Counter(kind for kind, _ in after).items():
+        if count > max(ENTITIES_MAX, held[kind]):
+            yield Problem(kind, f"would be {count}, and a tenant may have {ENTITIES_MAX} of a kind")
 
 
 def _check(

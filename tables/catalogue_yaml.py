@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import yaml
@@ -37,6 +37,9 @@ _TAGS: dict[str, Callable[[str], Any]] = {"tag:yaml.org,2002:str": str, "!": str
 
 #: The parser in C where the package has one, ten times as fast.
 _Parser = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+_JSON = json.JSONEncoder(ensure_ascii=False, indent=2)
 
 
 class DocumentTextError(ValueError):
@@ -103,7 +106,24 @@ def yaml_text(value: object) -> str:
 
 def json_text(value: object) -> str:
     """The value as JSON, indented."""
-    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    return "".join(json_parts(value))
+
+
+def yaml_parts(document: Mapping[str, object]) -> Iterator[str]:
+    """What `yaml_text` says of a document that is not empty, each member of its lists by itself."""
+    for name, value in document.items():
+        if isinstance(value, list) and value:
+            yield yaml_text({name: None}).removesuffix(" null\n") + "\n"
+            for member in value:
+                yield yaml_text([member])
+        else:
+            yield yaml_text({name: value})
+
+
+def json_parts(value: object) -> Iterator[str]:
+    """What `json_text` says, in small parts."""
+    yield from _JSON.iterencode(value)
+    yield "\n"
 
 
 class _Builder:

@@ -86,7 +86,7 @@ class ApiKeysView(KeyView, EntitiesView):
     }
 
     async def post(self, call: Call) -> Answer:
-        draft = _own(self.engine, read_new(KIND, call.body, call.headers, by(call)))
+        draft = _own(self.engine, read_new(KIND, call.body, call.headers, by(call), self.beside(call)))
         issued = _issue(self.engine)
         draft = _with_credentials(draft, (issued.credential,))
         tenant_id, new_id = call.tenant_id, f"key_{self.engine.chance()}"
@@ -127,7 +127,7 @@ class ApiKeyView(KeyView, EntityView):
 
     async def put(self, call: Call) -> Answer:
         tenant_id, reference = call.tenant_id, call.path["id"]
-        draft, expected = read_replacement(KIND, call.body, call.headers, by(call))
+        draft, expected = read_replacement(KIND, call.body, call.headers, by(call), self.beside(call))
         said = _own(self.engine, draft)
 
         def plan(current: TenantLog, now: datetime) -> ImportPlan:

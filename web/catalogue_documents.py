@@ -5,7 +5,9 @@ Rules:
 1.  An import is all or nothing; the same document again changes nothing.
 2.  Reading a large document takes seconds, in a thread; `IMPORTS_MAX` are read at once, others are refused.
     So are bodies that arrive beside `BODIES_MAX` others: `IMPORTS_MAX` of one tenant.
-3.  An export is what this worker's snapshot has; API keys are never part of it.
+3.  An export is what this worker's snapshot has; API keys are never part of it. Writing one takes as long:
+    `EXPORTS_MAX` are written at once, in threads of their own, one for a tenant; others are refused. One
+    whose client has gone is not finished.
 """
 
 from __future__ import annotations
@@ -13,28 +15,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import islice
 from typing import ClassVar
 
-from app.decision.entities import Entity
-from app.decision.index import EntityKey
+from app.decision.index import EntityIndex
 from app.decision.loading import DEPTH_MAX
 from app.decision.refusals import Problem
 from tables.catalogue_document import (
+    PROBLEMS_MAX,
     CatalogueInvalidError,
     Document,
     document_from,
-    document_of,
     read_document,
 )
 from tables.catalogue_log import TenantLog
 from tables.catalogue_plan import ImportPlan, plan_import
 from tables.catalogue_review import DiffBody, shown_diff
-from tables.catalogue_yaml import SIZE_MAX, json_text, yaml_text
+from tables.catalogue_yaml import SIZE_MAX
 from web.access import Operation
 from web.body import read_object
 from web.editing import by, commit, preview, told_problems
 from web.entity_operations import UNSCOPED_KINDS, export_operation, import_operation
 from web.errors import forbidden, invalid, overloaded
+from web.exporting import Exports, ExportsFullError, ExportUnreadError
 from web.query import flag, given
 from web.traffic import Places
 from web.view import JSON, Answer, ApiView, Call, encode
@@ -44,6 +47,10 @@ YAML_TYPES = (YAML, "application/x-yaml", "text/yaml", "text/x-yaml", "applicati
 
 #: Documents that a worker reads at once: each may take some hundred MiB while it is read.
 IMPORTS_MAX = 2
+#: Documents that a worker writes at once.
+EXPORTS_MAX = 2
+#: What the metrics show of an export that nobody waits for any more.
+_CLIENT_GONE = 499
 
 #: Documents that arrive at once.
 BODIES_MAX = 8
@@ -56,10 +63,20 @@ class CatalogueExportView(ApiView):
     view_path = "/api/v1/catalog/export"
     operations: ClassVar[Mapping[str, Operation]] = {"GET": export_operation(YAML)}
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._exports = Exports(EXPORTS_MAX)
+
     async def get(self, call: Call) -> Answer:
         as_yaml = _wants_yaml(call)
         entities = self.engine.catalogue().tenant(call.tenant_id).entities
-        text = await asyncio.to_thread(_text, call.tenant_id, entities, as_yaml)
+        try:
+            text = await self._exports.text(call.tenant_id, entities, as_yaml, lambda: call.gone)
+        except ExportsFullError as error:
+            self.engine.metrics.http_overloaded_total.inc()
+            raise overloaded() from error
+        except ExportUnreadError:
+            return Answer(b"", _CLIENT_GONE)
         return Answer(text, content_type=YAML if as_yaml else JSON)
 
 
@@ -91,7 +108,7 @@ class CatalogueImportView(ApiView):
         dry_run, prune = flag(said, "dryRun", problems), flag(said, "prune", problems)
         if problems:
             raise invalid(problems)
-        document = await _document(call)
+        document = await _document(call, self.engine.catalogue().tenant(call.tenant_id))
         tenant_id, who = call.tenant_id, by(call)
 
         def plan(current: TenantLog, now: datetime) -> ImportPlan:
@@ -111,12 +128,17 @@ def _check_scopes(call: Call, planned: ImportPlan) -> None:
         raise forbidden(f"This document changes {', '.join(changed)}, which takes a key without scopes.")
 
 
-async def _document(call: Call) -> Document:
-    """The body's document, of the caller's tenant."""
+async def _document(call: Call, held: EntityIndex) -> Document:
+    """The body's document, of the caller's tenant, which has `held`."""
     try:
         document = await asyncio.to_thread(_read, call)
     except CatalogueInvalidError as error:
-        raise invalid(told_problems(error.problems)) from error
+        problems = list(error.problems)
+        if error.beside is not None:
+            # What this worker knows will do: nothing is written, this only tells all at once.
+            more = islice(error.beside.problems(held), PROBLEMS_MAX - len(problems))
+            problems += await asyncio.to_thread(list, more)
+        raise invalid(told_problems(problems)) from error
     if document.tenant_id not in (None, call.tenant_id):
         message = f"is {document.tenant_id}, and yours is {call.tenant_id}: change it or leave it out"
         raise invalid((Problem("tenant", message),))
@@ -142,8 +164,3 @@ def _wants_yaml(call: Call) -> bool:
         return form == "yaml"
     accepted = [part.partition(";")[0].strip() for part in call.headers.get("Accept", "").split(",")]
     return JSON not in accepted and any(kind in YAML_TYPES for kind in accepted)
-
-
-def _text(tenant_id: str, entities: Mapping[EntityKey, Entity], as_yaml: bool) -> bytes:
-    document = document_of(tenant_id, entities)
-    return (yaml_text(document) if as_yaml else json_text(document)).encode()

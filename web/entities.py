@@ -16,6 +16,7 @@ from typing import ClassVar, get_args
 
 from app.decision.entities import Entity
 from app.decision.entities.base import Status
+from app.decision.index import EntityIndex
 from app.decision.refusals import Problem
 from tables.catalogue_edit import plan_create, plan_delete, plan_replace
 from web.editing import by, commit
@@ -55,6 +56,10 @@ class KindView(ApiView):
         """The entity as it is answered."""
         return entity
 
+    def beside(self, call: Call) -> EntityIndex:
+        """The tenant's entities as this worker knows them."""
+        return self.engine.catalogue().tenant(call.tenant_id)
+
     def answer(self, call: Call, entity: Entity | None, status: int) -> Answer:
         """The answer that shows an entity, with its version and, a new one, where it is."""
         assert entity is not None, "an edit of one entity leaves one"
@@ -82,7 +87,7 @@ class EntitiesView(KindView):
         return Answer(encode({plural(self.kind): shown, "total": len(found)}))
 
     async def post(self, call: Call) -> Answer:
-        draft = read_new(self.kind, call.body, call.headers, by(call))
+        draft = read_new(self.kind, call.body, call.headers, by(call), self.beside(call))
         new_id = f"{PREFIXES[self.kind]}_{self.engine.chance()}"
         tenant_id = call.tenant_id
         made = await commit(
@@ -109,7 +114,7 @@ class EntityView(KindView):
 
     async def put(self, call: Call) -> Answer:
         tenant_id, reference = call.tenant_id, call.path["id"]
-        draft, expected = read_replacement(self.kind, call.body, call.headers, by(call))
+        draft, expected = read_replacement(self.kind, call.body, call.headers, by(call), self.beside(call))
         made = await commit(
             self.engine,
             call,

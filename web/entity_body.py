@@ -14,8 +14,9 @@ from typing import Any
 
 import msgspec
 
-from app.decision.catalogue import load_entity
+from app.decision.catalogue import load_entity, problems_beside
 from app.decision.entities import KINDS, Entity
+from app.decision.index import EntityIndex
 from app.decision.loading import DEPTH_MAX
 from app.decision.refusals import Problem
 from tables.catalogue_document import SERVERS_WIRE
@@ -30,8 +31,8 @@ _VERSION_MAX = 2**53
 _VERSION = re.compile(r'(?:W/)?"([0-9]{1,16})"|([0-9]{1,16})')
 
 
-def read_new(kind: str, body: bytes, headers: Headers, by: str) -> Draft:
-    """The entity that a POST adds.
+def read_new(kind: str, body: bytes, headers: Headers, by: str, beside: EntityIndex) -> Draft:
+    """The entity that a POST adds; `beside` are the tenant's entities as this worker knows them.
 
     Raises:
         ApiError: 400 with every bad field.
@@ -40,14 +41,16 @@ def read_new(kind: str, body: bytes, headers: Headers, by: str) -> Draft:
     if IF_MATCH in headers:
         problems.append(Problem(IF_MATCH, "means nothing here: there is no version of what is not there yet"))
     said = read_object(body, DEPTH_MAX)
-    entity = _entity(kind, said, problems)
+    entity = _entity(kind, said, beside, problems)
     if problems or entity is None:
         raise invalid(problems)
     return Draft(kind=kind, entity=entity, by=by)
 
 
-def read_replacement(kind: str, body: bytes, headers: Headers, by: str) -> tuple[Draft, int | None]:
-    """The entity that a PUT puts there, and the version it shall replace, None for any.
+def read_replacement(
+    kind: str, body: bytes, headers: Headers, by: str, beside: EntityIndex
+) -> tuple[Draft, int | None]:
+    """The entity that a PUT puts there, and the version it shall replace, None for any; `beside` as above.
 
     Raises:
         ApiError: 400 with every bad field.
@@ -59,7 +62,7 @@ def read_replacement(kind: str, body: bytes, headers: Headers, by: str) -> tuple
     if not has_key and _needs_key(kind):
         # It keeps the key it has; until that is known, one stands in that is certainly right.
         said = {**said, "key": "key"}
-    entity = _entity(kind, said, problems)
+    entity = _entity(kind, said, beside, problems)
     if problems or entity is None:
         raise invalid(problems)
     return Draft(kind=kind, entity=entity, has_key=has_key, by=by), expected
@@ -83,12 +86,15 @@ def etag(entity: Entity) -> str:
     return f'"{entity.version}"'
 
 
-def _entity(kind: str, said: dict[str, Any], problems: list[Problem]) -> Entity | None:
-    entity = load_entity(kind, {name: value for name, value in said.items() if name not in SERVERS_WIRE})
-    if isinstance(entity, list):
-        problems.extend(Problem(one.path, one.message) for one in entity)
-        return None
-    return entity
+def _entity(kind: str, said: dict[str, Any], beside: EntityIndex, problems: list[Problem]) -> Entity | None:
+    document = {name: value for name, value in said.items() if name not in SERVERS_WIRE}
+    entity = load_entity(kind, document)
+    if not isinstance(entity, list):
+        return entity
+    # What is planned on the present state is never wrong; this only has to tell all bad fields at once.
+    told = dict.fromkeys((*entity, *problems_beside(kind, document, beside)))
+    problems.extend(Problem(one.path, one.message) for one in told)
+    return None
 
 
 def _needs_key(kind: str) -> bool:

@@ -82,6 +82,12 @@ class Call:
         return self._request
 
     @property
+    def gone(self) -> bool:
+        """Whether the client has left, so that nobody waits for an answer; any thread may ask."""
+        transport = self._request.transport
+        return transport is None or transport.is_closing()
+
+    @property
     def query(self) -> MultiMapping[str]:
         """The parameters of the path, decoded."""
         return self._request.query

@@ -37,7 +37,7 @@ from app.decision.outcomes import OUTCOME_ALIASES, SYSTEM_OUTCOMES, canonical_ev
 from app.decision.policies import SuppressionIndex, index_suppressions, suppressions_for
 from app.decision.policies.counting import CountingPolicies
 from app.decision.problems import Problem
-from app.decision.references import check_tenant, users_of
+from app.decision.references import check_tenant, missing_of, problems_beside, users_of
 from app.decision.routing import ChannelChoice, Router
 from app.decision.scopes import Standing
 from app.decision.scoring.scorer import learners
@@ -55,6 +55,8 @@ __all__ = [
     "check_tenant",
     "compile_tenant",
     "load_entity",
+    "missing_of",
+    "problems_beside",
     "users_of",
 ]
 

@@ -2,17 +2,20 @@
 
 Rules of this module:
 
-1.  All problems come at once, each with the path of the field; nothing raises, whatever the document.
+1.  All problems come at once, `PROBLEMS_MAX` at most, each with the path of the field; nothing raises,
+    whatever the document.
 2.  Only what JSON can carry is read: finite numbers of 64 bits, text that UTF-8 can encode, string keys,
     at most `DEPTH_MAX` levels. (YAML can say more, so instants already parsed are let by too.)
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from datetime import datetime
+from itertools import islice
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -22,6 +25,8 @@ from app.decision.problems import Problem, join
 
 #: Levels of lists and objects in a document: a condition tree of 64 levels takes two each.
 DEPTH_MAX = 160
+#: Most problems told of one document: nobody mends more at once, and looking for them takes time.
+PROBLEMS_MAX = 1_000
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 _AT = re.compile(r" - at (?:`key` in )?`\$(.*)`$", re.DOTALL)
 
@@ -36,13 +41,29 @@ def load_struct(cls: type[S], body: object, path: str = "") -> S | list[Problem]
         body: A decoded JSON or YAML value, of any shape.
         path: Where `body` stands in its document, put before every problem's path.
     """
-    problems = list(_unreadable(body, path))
+    problems = list(islice(_unreadable(body, path), PROBLEMS_MAX))
     if problems:
-        return problems
+        return [*problems, *_problems_beside(cls, body, path)][:PROBLEMS_MAX]
     try:
         return msgspec.convert(body, cls)
     except msgspec.ValidationError as error:
-        return list(_problems_of(cls, body, path)) or [_translated(error, path)]
+        return list(islice(_problems_of(cls, body, path), PROBLEMS_MAX)) or [_translated(error, path)]
+
+
+def load_value(wanted: Any, value: object, otherwise: Any) -> Any:
+    """A field's value as the type that is wanted; `otherwise` when it is not right."""
+    if any(True for _ in _unreadable(value, "")):
+        return otherwise
+    try:
+        return msgspec.convert(value, wanted)
+    except msgspec.ValidationError:
+        return otherwise
+
+
+@functools.cache
+def struct_fields(cls: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """A Struct's fields. Finding them anew takes longer than reading a document."""
+    return msgspec.structs.fields(cls)
 
 
 def _unreadable(body: object, path: str) -> Iterator[Problem]:
@@ -84,16 +105,28 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _problems_of(cls: type[msgspec.Struct], body: object, path: str) -> Iterator[Problem]:
-    """Every problem of a document against a Struct, field by field."""
+def _problems_beside(cls: type[msgspec.Struct], body: object, path: str) -> Iterator[Problem]:
+    """What else is wrong with an object that has values which no JSON document carries."""
+    if not isinstance(body, dict) or not all(isinstance(name, str) and _encodable(name) for name in body):
+        return
+    lost = {name for name, value in body.items() if any(True for _ in _unreadable(value, ""))}
+    yield from islice(_problems_of(cls, body, path, lost), PROBLEMS_MAX)
+
+
+def _problems_of(
+    cls: type[msgspec.Struct], body: object, path: str, lost: Container[str] = ()
+) -> Iterator[Problem]:
+    """Every problem of a document against a Struct, field by field but those that are `lost`."""
     if not isinstance(body, dict):
         yield Problem(path, "must be an object")
         return
-    known = {field.encode_name: field for field in msgspec.structs.fields(cls)}
+    known = {field.encode_name: field for field in struct_fields(cls)}
     for name in body:
         if name not in known:
             yield Problem(join(path, name), f"is not a field here; the fields are: {', '.join(known)}")
     for name, field in known.items():
+        if name in lost:
+            continue
         if name in body:
             yield from _problems_of_value(field.type, body[name], join(path, name))
         elif field.required:

@@ -9,44 +9,34 @@ Rules of this module:
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
 
-import msgspec
-
-from app.decision.condition_fields import fields_read, metric_references
-from app.decision.custom_fields import computed_problems, custom_fields_of, formula_fields, value_fits
+from app.decision.custom_fields import computed_problems, custom_fields_of, value_fits
 from app.decision.entities import (
-    BehaviouralMetric,
+    KINDS,
     Category,
     ContactPolicy,
     Creative,
     DecisionFlow,
     Entity,
     Experiment,
-    Model,
     Offer,
     QualificationRule,
-    Scope,
     Scoring,
-    Segment,
 )
-from app.decision.experiments.checking import flow_problems, references_of, tenant_problems
-from app.decision.filters import fields_of_filters
+from app.decision.experiments.checking import flow_problems, tenant_problems
 from app.decision.flow_reading import reading_problems
 from app.decision.formula import compile_formula
-from app.decision.index import SINGLE_REFERENCES, EntityIndex, EntityKey
+from app.decision.index import EntityIndex, EntityKey
+from app.decision.partial import as_far_as_read, partial_of
 from app.decision.policies import compile_policy
 from app.decision.problems import Problem
 from app.decision.qualification import compile_rule
-from app.decision.rule_kinds import outcome_reference
-from app.decision.scopes import SCOPE_KINDS
-from app.decision.scoring.reading import model_references, name_problems, scoring_references
+from app.decision.referring import Source, references, sources_of
+from app.decision.scoring.reading import name_problems
 from app.decision.scoring.scorer import compile_scoring
-from app.decision.visibility import metrics_listed
-
-#: (path, reference, kind it refers to)
-_Reference = tuple[str, str, str]
 
 
 def check_tenant(tenant_id: str, entities: Mapping[EntityKey, Entity]) -> list[Problem]:
@@ -60,10 +50,10 @@ def check_tenant(tenant_id: str, entities: Mapping[EntityKey, Entity]) -> list[P
     problems = list(_names(entities))
     for (kind, entity_id), entity in sorted(entities.items()):
         at = f"{kind}[{entity_id}]"
-        draft_flow = isinstance(entity, DecisionFlow) and entity.status == "draft"
-        if not draft_flow:
-            problems.extend(_missing(at, kind, entity, index))
-        problems.extend(_disagreements(at, entity, index))
+        for source in sources_of(kind):
+            problems.extend(_missing(at, entity, source, index))
+        for check in _DISAGREEMENTS.get(kind, ()):
+            problems.extend(check(at, entity, index))
     settings = sorted(entity_id for kind, entity_id in entities if kind == "tenant-settings")
     problems.extend(
         Problem(f"tenant-settings[{entity_id}]", f"a tenant has one, and {settings[0]} is there")
@@ -85,113 +75,55 @@ def _names(entities: Mapping[EntityKey, Entity]) -> Iterator[Problem]:
                 yield Problem(f"{at}.key", f"{entity.key} already names {kind}[{owner}]")
 
 
-def _missing(at: str, kind: str, entity: Entity, index: EntityIndex) -> Iterator[Problem]:
-    for path, reference, target in _references(kind, entity):
+def problems_beside(kind: str, body: object, index: EntityIndex) -> list[Problem]:
+    """What a document that is wrong by itself says against the tenant's other entities, as far as it is read.
+
+    Args:
+        kind: A key of `KINDS`.
+        body: A decoded JSON or YAML value, of any shape.
+        index: The tenant's entities, what the document is to replace included.
+    """
+    entity = partial_of(KINDS[kind], body)
+    if entity is None:
+        return []
+    checks = [partial(_missing, "", entity, source, index) for source in sources_of(kind)]
+    checks += [
+        partial(check, "", entity, index)
+        for check in _DISAGREEMENTS.get(kind, ())
+        if check not in _OF_INDEXED
+    ]
+    found = (problem for check in checks for problem in as_far_as_read(check))
+    return [Problem(problem.path.lstrip("."), problem.message) for problem in found]
+
+
+def missing_of(kind: str, entity: Entity, index: EntityIndex) -> Iterator[tuple[Problem, tuple[str, str]]]:
+    """An entity's references to nothing, each with what it names: the kind, and an id or key."""
+    if isinstance(entity, DecisionFlow) and entity.status == "draft":
+        return
+    for path, reference, target in references(kind, entity):
+        if index.id_of(target, reference) is None:
+            yield Problem(path, f"there is no {reference} among the {target}"), (target, reference)
+
+
+def _missing(at: str, entity: Entity, source: Source, index: EntityIndex) -> Iterator[Problem]:
+    if isinstance(entity, DecisionFlow) and entity.status == "draft":
+        return
+    for path, reference, target in source(entity):
         if index.id_of(target, reference) is None:
             yield Problem(f"{at}.{path}", f"there is no {reference} among the {target}")
-
-
-def _references(kind: str, entity: Entity) -> Iterator[_Reference]:
-    """Every reference that an entity holds, with its path."""
-    encoded = _encoded_names(type(entity))
-    for field, target in SINGLE_REFERENCES.get(kind, {}).items():
-        reference = getattr(entity, field)
-        if reference is not None:
-            yield encoded[field], reference, target
-    if isinstance(entity, QualificationRule | ContactPolicy):
-        yield from _scope_references(entity.scopes)
-    if isinstance(entity, Category):
-        yield from metric_references(formula_fields(entity))
-    if isinstance(entity, Experiment):
-        yield from references_of(entity)
-    if isinstance(entity, QualificationRule):
-        rule = compile_rule(entity)
-        if not isinstance(rule, list):
-            yield from rule.test.references
-    if isinstance(entity, ContactPolicy):
-        policy = compile_policy(entity)
-        if not isinstance(policy, list):
-            yield from policy.references()
-    if isinstance(entity, BehaviouralMetric):
-        for i, event_type in enumerate(entity.event_types):
-            yield from outcome_reference(f"eventTypes[{i}]", event_type)
-    if isinstance(entity, Segment):
-        yield from metric_references(fields_read(entity.filter, "filter"))
-    if isinstance(entity, Model):
-        yield from model_references(entity)
-    if isinstance(entity, DecisionFlow):
-        yield from _flow_references(entity)
-
-
-@functools.cache
-def _encoded_names(cls: type[Entity]) -> Mapping[str, str]:
-    """Wire names by field; finding them anew for each entity took longer than all of the checks."""
-    return {field.name: field.encode_name for field in msgspec.structs.fields(cls)}
-
-
-def _scope_references(scopes: tuple[Scope, ...]) -> Iterator[_Reference]:
-    for i, scope in enumerate(scopes):
-        target = SCOPE_KINDS.get(scope.scope)
-        if target is not None and scope.id is not None:
-            yield f"scopes[{i}].id", scope.id, target
-
-
-def _flow_references(flow: DecisionFlow) -> Iterator[_Reference]:
-    for i, route in enumerate(flow.routes):
-        if route.channel_id is not None:
-            yield f"routes[{i}].channelId", route.channel_id, "channels"
-        if route.placement_id is not None:
-            yield f"routes[{i}].placementId", route.placement_id, "placements"
-    yield from scoring_references(flow.scoring, "scoring")
-    if flow.inventory.scope != "all":
-        for i, reference in enumerate(flow.inventory.ids):
-            yield f"inventory.ids[{i}]", reference, flow.inventory.scope
-    yield from metric_references(fields_of_filters(flow.filters))
-    for path, name in metrics_listed(flow.enrich.fields):
-        yield path, name, "behavioral-metrics"
-    for i, reference in enumerate(flow.fallback_offer_ids):
-        yield f"fallbackOfferIds[{i}]", reference, "offers"
-    for path, listed, target in (
-        ("qualification.ruleIds", flow.qualification.rule_ids, "qualification-rules"),
-        ("contactPolicies.policyIds", flow.contact_policies.policy_ids, "contact-policies"),
-    ):
-        if listed != "all":
-            for i, reference in enumerate(listed):
-                yield f"{path}[{i}]", reference, target
-
-
-def _disagreements(at: str, entity: Entity, index: EntityIndex) -> Iterator[Problem]:
-    """References that exist but contradict each other, and configs that do not compile."""
-    if isinstance(entity, Category):
-        yield from _category_depth(at, entity, index)
-        yield from computed_problems(at, entity, index)
-    elif isinstance(entity, Offer):
-        yield from _offer(at, entity, index)
-    elif isinstance(entity, Creative):
-        placement = index.placement(entity.placement_id)
-        channel = index.channel(entity.channel_id)
-        if placement is not None and channel is not None and placement.channel_id != channel.id:
-            yield Problem(f"{at}.placementId", f"{placement.id} is on channel {placement.channel_id}")
-    elif isinstance(entity, QualificationRule):
-        yield from _rule(at, entity, index)
-    elif isinstance(entity, ContactPolicy):
-        yield from _policy(at, entity, index)
-    elif isinstance(entity, DecisionFlow) and entity.status != "draft":
-        yield from _flow_routes(at, entity, index)
-        yield from _scoring(f"{at}.scoring", entity.scoring, index)
-        yield from reading_problems(at, entity, index)
-        yield from flow_problems(at, entity, index)
-    elif isinstance(entity, Experiment):
-        yield from tenant_problems(at, entity, index)
-        for i, variant in enumerate(entity.variants):
-            if variant.scoring is not None:
-                yield from _scoring(f"{at}.variants[{i}].scoring", variant.scoring, index)
 
 
 def _category_depth(at: str, category: Category, index: EntityIndex) -> Iterator[Problem]:
     parent = index.category(category.parent_id)
     if parent is not None and (parent.parent_id is not None or parent.id == category.id):
         yield Problem(f"{at}.parentId", f"{parent.id} has a parent itself: categories have two levels")
+
+
+def _creative(at: str, creative: Creative, index: EntityIndex) -> Iterator[Problem]:
+    placement = index.placement(creative.placement_id)
+    channel = index.channel(creative.channel_id)
+    if placement is not None and channel is not None and placement.channel_id != channel.id:
+        yield Problem(f"{at}.placementId", f"{placement.id} is on channel {placement.channel_id}")
 
 
 def _offer(at: str, offer: Offer, index: EntityIndex) -> Iterator[Problem]:
@@ -216,7 +148,6 @@ def _offer(at: str, offer: Offer, index: EntityIndex) -> Iterator[Problem]:
 
 
 def _rule(at: str, rule: QualificationRule, index: EntityIndex) -> Iterator[Problem]:
-    yield from _subcategories(at, rule.scopes, index)
     compiled = compile_rule(rule, f"{at}.config")
     if isinstance(compiled, list):
         yield from compiled
@@ -233,21 +164,22 @@ def _field_names(index: EntityIndex) -> frozenset[str]:
 
 
 def _policy(at: str, policy: ContactPolicy, index: EntityIndex) -> Iterator[Problem]:
-    yield from _subcategories(at, policy.scopes, index)
     compiled = compile_policy(policy, at)
     if isinstance(compiled, list):
         yield from compiled
 
 
-def _subcategories(at: str, scopes: tuple[Scope, ...], index: EntityIndex) -> Iterator[Problem]:
-    for i, scope in enumerate(scopes):
+def _subcategories(
+    at: str, entity: QualificationRule | ContactPolicy, index: EntityIndex
+) -> Iterator[Problem]:
+    for i, scope in enumerate(entity.scopes):
         category = index.category(scope.id) if scope.scope == "subcategory" else None
         if category is not None and category.parent_id is None:
             yield Problem(f"{at}.scopes[{i}].id", f"{category.id} is a category without a parent")
 
 
 def _flow_routes(at: str, flow: DecisionFlow, index: EntityIndex) -> Iterator[Problem]:
-    for i, route in enumerate(flow.routes):
+    for i, route in enumerate(flow.routes if flow.status != "draft" else ()):
         channel, placement = index.channel(route.channel_id), index.placement(route.placement_id)
         if channel is not None and placement is not None and placement.channel_id != channel.id:
             yield Problem(
@@ -255,10 +187,46 @@ def _flow_routes(at: str, flow: DecisionFlow, index: EntityIndex) -> Iterator[Pr
             )
 
 
+# A draft may be incomplete.
+def _flow_scoring(at: str, flow: DecisionFlow, index: EntityIndex) -> Iterator[Problem]:
+    if flow.status != "draft":
+        yield from _scoring(f"{at}.scoring", flow.scoring, index)
+
+
+def _flow_reading(at: str, flow: DecisionFlow, index: EntityIndex) -> Iterator[Problem]:
+    if flow.status != "draft":
+        yield from reading_problems(at, flow, index)
+
+
+def _flow_experiment(at: str, flow: DecisionFlow, index: EntityIndex) -> Iterator[Problem]:
+    if flow.status != "draft":
+        yield from flow_problems(at, flow, index)
+
+
+def _variants(at: str, experiment: Experiment, index: EntityIndex) -> Iterator[Problem]:
+    for i, variant in enumerate(experiment.variants):
+        if variant.scoring is not None:
+            yield from _scoring(f"{at}.variants[{i}].scoring", variant.scoring, index)
+
+
 def _scoring(at: str, scoring: Scoring, index: EntityIndex) -> Iterator[Problem]:
     if scoring.model_id is None or index.id_of("models", scoring.model_id) is not None:
         scorer = compile_scoring(scoring, index, at)
         yield from scorer if isinstance(scorer, list) else name_problems(scoring, _field_names(index), at)
+
+
+#: References that exist but contradict each other, and configs that do not compile, by kind.
+_DISAGREEMENTS: Mapping[str, tuple[Callable[[str, Any, EntityIndex], Iterator[Problem]], ...]] = {
+    "categories": (_category_depth, computed_problems),
+    "offers": (_offer,),
+    "creatives": (_creative,),
+    "qualification-rules": (_subcategories, _rule),
+    "contact-policies": (_subcategories, _policy),
+    "decision-flows": (_flow_routes, _flow_scoring, _flow_reading, _flow_experiment),
+    "experiments": (tenant_problems, _variants),
+}
+#: Those that look at the entity as the index has it.
+_OF_INDEXED = (computed_problems,)
 
 
 def users_of(kind: str, entity_id: str, entities: Mapping[EntityKey, Entity]) -> list[EntityKey]:
@@ -269,6 +237,6 @@ def users_of(kind: str, entity_id: str, entities: Mapping[EntityKey, Entity]) ->
         for (user_kind, user_id), user in sorted(entities.items())
         if any(
             target == kind and index.id_of(target, reference) == entity_id
-            for _, reference, target in _references(user_kind, user)
+            for _, reference, target in references(user_kind, user)
         )
     ]

@@ -20,7 +20,15 @@ from tables.catalogue_document import (
 )
 from tables.catalogue_log import TenantLog
 from tables.catalogue_plan import plan_import
-from tables.catalogue_yaml import SIZE_MAX, DocumentTextError, json_text, parse_text, yaml_text
+from tables.catalogue_yaml import (
+    SIZE_MAX,
+    DocumentTextError,
+    json_parts,
+    json_text,
+    parse_text,
+    yaml_parts,
+    yaml_text,
+)
 from tests.catalogue.test_log import AT
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -229,6 +237,20 @@ def test_text_and_back(value: object) -> None:
     for text in (yaml_text({"v": value}), json_text({"v": value})):
         again = parse_text(text.encode())
         assert json.dumps(again) == json.dumps({"v": value})
+
+
+entities = st.dictionaries(texts | st.just("id"), values, max_size=3)
+
+
+@settings(max_examples=400)
+@given(
+    st.dictionaries(
+        st.sampled_from(list(DOCUMENT_KINDS)), values | st.lists(entities), min_size=1, max_size=3
+    )
+)
+def test_the_parts_of_an_export_are_the_whole_byte_for_byte(document: dict[str, object]) -> None:
+    assert "".join(yaml_parts(document)) == yaml_text(document)
+    assert "".join(json_parts(document)) == json.dumps(document, ensure_ascii=False, indent=2) + "\n"
 
 
 @settings(max_examples=300)

@@ -156,6 +156,19 @@ async def test_what_is_not_named_stays_without_prune(client: Client) -> None:
             },
             {"offers[0].nme", "offers[0].name", "offers[0].categoryId", "offers[1].weight", "policies"},
         ),
+        (
+            # References of what is right are told beside what is wrong, but those to it.
+            {
+                "categories": [{"id": "wrong", "nme": "A"}, {"key": "as-key"}],
+                "offers": [
+                    {"id": "o", "name": "O", "categoryId": "gone"},
+                    {"id": "p", "name": "P", "categoryId": "wrong"},
+                    {"id": "q", "name": "Q", "categoryId": "as-key"},
+                    {"id": "r", "name": "R", "categoryId": "cat"},
+                ],
+            },
+            {"categories[0].nme", "categories[0].name", "categories[1].name", "offers[0].categoryId"},
+        ),
         ({"offers": [{"id": "o", "name": "O", "categoryId": "gone"}]}, {"offers[0].categoryId"}),
         ({"tenant": "rival", "categories": []}, {"tenant"}),
         ({"tenant": 7}, {"tenant"}),

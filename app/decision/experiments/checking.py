@@ -14,8 +14,8 @@ from app.decision.scoring.reading import scoring_references
 _TOLERANCE = 1e-9
 
 
-def document_problems(experiment: Experiment) -> Iterator[Problem]:
-    """What is wrong with an experiment's document by itself."""
+def variant_problems(experiment: Experiment) -> Iterator[Problem]:
+    """What is wrong with an experiment's variants, seen together."""
     keys = [variant.key for variant in experiment.variants]
     for i, key in enumerate(keys):
         if key in keys[:i]:
@@ -25,13 +25,17 @@ def document_problems(experiment: Experiment) -> Iterator[Problem]:
         yield Problem("variants", f"weights must sum to 100, not {total:g}")
     if experiment.control_variant not in keys:
         yield Problem("controlVariant", f"must be the key of a variant: {', '.join(keys)}")
+
+
+def window_problems(experiment: Experiment) -> Iterator[Problem]:
+    """That it ends before it begins."""
     start_ms, end_ms = window_of(experiment)
     if end_ms <= start_ms:
         yield Problem("endAt", "must be later than startAt")
-    yield from _target_problems(experiment)
 
 
-def _target_problems(experiment: Experiment) -> Iterator[Problem]:
+def target_problems(experiment: Experiment) -> Iterator[Problem]:
+    """What does not go with what it is between."""
     creative = experiment.target == "creative"
     if creative and experiment.offer_id is None:
         yield Problem("offerId", "is required for target creative: the offer of the variants' creatives")
