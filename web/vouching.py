@@ -3,7 +3,7 @@
 Rules:
 
 1.  The word holds for one request: its method, its path and query, its request id and its body; and for
-    30 s by the two machines' clocks. The body is compared when it is there.
+    5 minutes by the two machines' clocks. The body is compared when it is there.
 2.  It is signed with HMAC-SHA256 under a key derived from the pepper, which only workers have. A word that
     does not hold is no error: the request is then looked at like any other.
 3.  It stands for the caller's key, which does not go along.
@@ -27,7 +27,7 @@ from web.errors import unauthorized
 VOUCHED = "X-Offertide-Caller"
 
 #: Clocks of two machines, and the way between them.
-FRESH_MS = 30_000
+FRESH_MS = 300_000
 
 _PURPOSE = b"offertide: a worker's word for a caller"
 

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.kafka]
 
 INGEST, BATCH = "/api/v1/events/ingest", "/api/v1/events"
 CUSTOMERS = [f"C{number}" for number in range(6)]
-AWAY_S = 12
+AWAY_S = 30
 
 
 class Shop:
