@@ -140,6 +140,9 @@ class Producer:
         self._transactional_id = transactional_id
         self._epoch: Epoch | None = None
         self._txn_manager = SimpleNamespace(transactional_id=transactional_id, producer_epoch=0)
+        # The tasks that aiokafka's lives by: this one needs none.
+        self._sender = SimpleNamespace(sender_task=None)
+        self.client = SimpleNamespace(_sync_task=None)
 
     async def start(self) -> None:
         if self._network.dead:
@@ -236,5 +239,5 @@ def clients_on(networks: dict[str, Network]) -> Iterator[pytest.MonkeyPatch]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tables.clients.AIOKafkaProducer", producer)
-        patch.setattr("tables.clients.AIOKafkaConsumer", consumer)
+        patch.setattr("tables.clients.CheckedConsumer", consumer)
         yield patch
