@@ -83,7 +83,7 @@ async def test_a_taken_port_of_operations_is_said_in_a_sentence(
             worker = WorkerProcess(settings, *options)
             worker.start()
             assert await asyncio.to_thread(worker.wait, 30) == 1
-            assert "ddress already in use" in worker.tail()
+            assert f"127.0.0.1:{settings.ops_port} (OFFERTIDE_OPS_PORT) is taken" in worker.tail()
             assert "Traceback" not in worker.tail()
 
 
