@@ -73,7 +73,6 @@ class CatalogueExportView(ApiView):
         try:
             text = await self._exports.text(call.tenant_id, entities, as_yaml, lambda: call.gone)
         except ExportsFullError as error:
-            self.engine.metrics.http_overloaded_total.inc()
             raise overloaded() from error
         except ExportUnreadError:
             return Answer(b"", _CLIENT_GONE)
