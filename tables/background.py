@@ -6,6 +6,10 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
 
 class Background:
     """One coroutine that runs from `start` to `stop`; started at most once at a time.
@@ -25,6 +29,7 @@ class Background:
     def start(self) -> None:
         """Begin."""
         self._task = asyncio.create_task(self._run(), name=self._name)
+        self._task.add_done_callback(_say)
 
     async def stop(self) -> None:
         """Cancel it and wait until it has ended; nothing when it does not run."""
@@ -32,3 +37,9 @@ class Background:
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
+
+
+def _say(task: asyncio.Task[None]) -> None:
+    """It was to go on: that it has ended by itself must not be found out later, by what it no longer does."""
+    if not task.cancelled():
+        log.error("a task in the background has ended", task=task.get_name(), exc_info=task.exception())
