@@ -16,7 +16,6 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, TypeVar
@@ -25,6 +24,7 @@ import structlog
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
 from config.metrics import Metrics
 from tables.background import Background
@@ -115,8 +115,10 @@ class RedisLink:
         """Close all connections."""
         self._up = False
         await self._probing.stop()
-        with contextlib.suppress(Exception):
+        try:
             await self.pool.disconnect()
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("Redis was not left in order", error=type(error).__name__)
 
     async def ask(self, call: Callable[[], Awaitable[T]]) -> T:
         """What Redis answers to one command.
