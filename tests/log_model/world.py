@@ -68,9 +68,14 @@ class World:
         patch.setattr("tables.changelog.TAIL_RECORDS", 3)
         patch.setattr("tables.changelog.RECOVERY_RECORDS", 4)
         patch.setattr("tables.publisher.BATCH_BYTES", 300)
-        for name in NAMES:
-            self.start(name)
-        self.rebalance(dict.fromkeys(range(PARTITIONS), NAMES[0]))
+        try:
+            for name in NAMES:
+                self.start(name)
+            self.rebalance(dict.fromkeys(range(PARTITIONS), NAMES[0]))
+        except BaseException:
+            # Nobody has this world to close: its clients must not stay in place of the real ones.
+            self._stack.close()
+            raise
 
     def close(self) -> None:
         for name in list(self.workers):
