@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import random
 import re
 import secrets
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from app.commands.key_records import change_key, keys_of, until_alone, write_key
 from app.commands.terminal import (
     BAD_INPUT,
     checked_tenant,
     environment_settings,
     fail,
     run_with_brokers,
-    user_name,
 )
 
 if TYPE_CHECKING:
@@ -30,11 +27,6 @@ if TYPE_CHECKING:
 
 ROLES = ("viewer", "editor", "admin")
 SCOPES = ("decide", "respond", "ingest", "campaigns", "catalogue")
-
-#: How often a change is tried whose writing another one's cut off, and up to how long is waited after the
-#: first, s.
-ATTEMPTS = 6
-_PAUSE_S = 1.0
 
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -118,7 +110,7 @@ def create_command(
     document = {"name": name or f"{role} key", "role": role, "scopes": list(dict.fromkeys(scopes))}
     if expires_in is not None:
         document["expiresAt"] = (datetime.now(UTC) + expires_in).isoformat()
-    if if_none and any(key.status == "active" for key in run_with_brokers(_keys(settings, tenant_id))):
+    if if_none and any(key.status == "active" for key in run_with_brokers(keys_of(settings, tenant_id))):
         _say(as_json, {"created": False}, f"{tenant_id} has a key already; nothing was made")
         return
     issued = issue_key(pepper)
@@ -126,7 +118,7 @@ def create_command(
     if output is not None:
         # Before it opens anything: a key that nobody has would be there for nothing.
         _write_secret(output, issued.text)
-    run_with_brokers(_until_alone(lambda: _write(settings, tenant_id, key)))
+    run_with_brokers(until_alone(lambda: write_key(settings, tenant_id, key)))
     _show_once(key.id, issued, output, as_json)
 
 
@@ -146,7 +138,7 @@ def list_command(tenant: str, as_json: bool) -> None:
     """
     from tables.catalogue_yaml import json_text
 
-    found = run_with_brokers(_keys(environment_settings(), checked_tenant(tenant)))
+    found = run_with_brokers(keys_of(environment_settings(), checked_tenant(tenant)))
     if as_json:
         click.echo(json_text({"apiKeys": [_shown(key) for key in found]}), nl=False)
         return
@@ -187,7 +179,7 @@ def rotate_command(key_id: str, tenant: str, overlap: timedelta, as_json: bool) 
     def rotate(key: ApiKey) -> ApiKey:
         return rotated(key, issued.credential, datetime.now(UTC), overlap_ms)
 
-    run_with_brokers(_until_alone(lambda: _change(settings, tenant_id, key_id, rotate)))
+    run_with_brokers(until_alone(lambda: change_key(settings, tenant_id, key_id, rotate)))
     _show_once(key_id, issued, None, as_json)
 
 
@@ -207,7 +199,7 @@ def revoke_command(key_id: str, tenant: str) -> None:
     from tables.api_key_changes import revoked
 
     settings, tenant_id = environment_settings(), checked_tenant(tenant)
-    run_with_brokers(_until_alone(lambda: _change(settings, tenant_id, key_id, revoked)))
+    run_with_brokers(until_alone(lambda: change_key(settings, tenant_id, key_id, revoked)))
     click.echo(f"{key_id} is revoked")
 
 
@@ -222,67 +214,6 @@ def _new_key(document: dict[str, Any], issued: IssuedKey) -> ApiKey:
         problems = key if isinstance(key, list) else []
         fail("\n".join(f"{one.path}: {one.message}" for one in problems), BAD_INPUT)
     return msgspec.structs.replace(key, credentials=(issued.credential,))
-
-
-async def _until_alone(work: Callable[[], Awaitable[None]]) -> None:
-    """Do the work; again from its beginning, a few times, when another writer of any catalogue came in.
-
-    Raises:
-        tables.catalogue_commit.CatalogueConflictError: there was one each time, or it is unknown whether
-            this one was first.
-    """
-    from tables.catalogue_commit import CatalogueConflictError
-
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            await work()
-        except CatalogueConflictError as error:
-            if attempt == ATTEMPTS or not error.certain:
-                raise
-            # Apart from each other, so that two do not meet again.
-            await asyncio.sleep(_PAUSE_S * attempt * random.random())
-        else:
-            return
-
-
-async def _change(settings: Settings, tenant_id: str, key_id: str, change: Any) -> None:
-    found = next((key for key in await _keys(settings, tenant_id) if key.id == key_id), None)
-    if found is None:
-        fail(
-            f"{tenant_id} has no key {key_id}; offertide keys list --tenant {tenant_id} shows those it has",
-            BAD_INPUT,
-        )
-    if found.status != "active":
-        fail(f"{key_id} is {found.status}: make a new key", BAD_INPUT)
-    await _write(settings, tenant_id, change(found))
-
-
-async def _keys(settings: Settings, tenant_id: str) -> list[ApiKey]:
-    from app.decision.entities import ApiKey
-    from app.provision import topic_exists, wait_for_broker
-    from config.topics import CATALOG
-    from tables.catalogue_writer import CatalogueWriter
-
-    await wait_for_broker(settings)
-    if not await topic_exists(settings, CATALOG):
-        return []
-    entities = await CatalogueWriter(settings).read_tenant(tenant_id)
-    return [one for _, one in sorted(entities.items()) if isinstance(one, ApiKey)]
-
-
-async def _write(settings: Settings, tenant_id: str, key: ApiKey) -> None:
-    from app.provision import ensure_topics, wait_for_broker
-    from config.topics import AUDIT, CATALOG
-    from tables.catalogue_document import CatalogueInvalidError, Entry
-    from tables.catalogue_writer import CatalogueWriter
-
-    await wait_for_broker(settings)
-    await ensure_topics(settings, only=[CATALOG, AUDIT])
-    entry = Entry("api-keys", f"api-keys[{key.id}]", key)
-    try:
-        await CatalogueWriter(settings).import_tenant(tenant_id, [entry], by=user_name("offertide keys"))
-    except CatalogueInvalidError as error:
-        fail("\n".join(f"{one.path}: {one.message}" for one in error.problems), BAD_INPUT)
 
 
 def _settings() -> tuple[Settings, str]:

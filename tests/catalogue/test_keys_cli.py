@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from app.commands.keys import ATTEMPTS, _until_alone
+from app.commands.key_records import ATTEMPTS, until_alone
 from app.decision.catalogue import CatalogSnapshot, HeldKey
 from config.settings import Settings
 from tables.api_keys import is_key_of, key_digest, public_part
@@ -98,7 +98,7 @@ def test_keys_made_at_once_are_all_made(fresh: Settings) -> None:
 async def test_a_change_that_another_cuts_off_is_tried_again_a_few_times(
     monkeypatch: pytest.MonkeyPatch, conflicts: int, certain: bool, tries: int, done: bool
 ) -> None:
-    monkeypatch.setattr("app.commands.keys._PAUSE_S", 0.0)
+    monkeypatch.setattr("app.commands.key_records._PAUSE_S", 0.0)
     tried = 0
 
     async def work() -> None:
@@ -108,7 +108,7 @@ async def test_a_change_that_another_cuts_off_is_tried_again_a_few_times(
             raise CatalogueConflictError("another", certain=certain)
 
     with contextlib.nullcontext() if done else pytest.raises(CatalogueConflictError):
-        await _until_alone(work)
+        await until_alone(work)
     assert tried == tries
 
 
